@@ -1,0 +1,145 @@
+//! Attempts: those inside their delivery and those with a row of their own, read as one list by id.
+
+use super::events;
+use crate::sqlite::codec;
+use crate::sqlite::configuration::PageSql;
+use crate::{Error, Result};
+use hookfast_core::model::{Attempt, Trigger};
+use hookfast_core::ports::{AttemptFilter, Page, PageOf};
+use hookfast_core::{AppId, AttemptId, EndpointId, Error as PortError, EventId};
+use rusqlite::{Connection, Row, ToSql};
+
+/// Both kinds with the same columns. `high` and `low` are the attempt's id; `key` is the attempt's row key.
+const INSIDE: &str = "SELECT d.event, d.endpoint, d.attempt AS high, d.attempt_low AS low, d.run, 1 AS number, d.cause,
+    d.status, d.duration_ms, d.manual, d.url, d.excerpt FROM deliveries d WHERE d.attempt_low IS NOT NULL";
+const OWN: &str = "SELECT a.event, a.endpoint, a.id AS high, a.low, a.run, a.number, a.cause, a.status, a.duration_ms,
+    a.manual, a.url, a.excerpt FROM attempts a WHERE 1";
+
+fn read(row: &Row<'_>) -> Result<Attempt> {
+    let (high, low): (i64, i64) = (row.get("high")?, row.get("low")?);
+    let (event, event_low): (i64, i64) = (row.get("event")?, row.get("event_low")?);
+    let endpoint: [u8; 16] = row.get("endpoint_id")?;
+    let excerpt: Option<String> = row.get("excerpt")?;
+    let manual: bool = row.get("manual")?;
+    Ok(Attempt {
+        id: AttemptId::from_halves(high.cast_unsigned(), low.cast_unsigned()),
+        event: EventId::from_halves(event.cast_unsigned(), event_low.cast_unsigned()),
+        endpoint: EndpointId::from_u128(u128::from_be_bytes(endpoint)),
+        run: row.get("run")?,
+        number: row.get("number")?,
+        url: row.get::<_, Option<String>>("url_text")?.unwrap_or_default(),
+        cause: codec::cause_from(row.get("cause")?)?,
+        status: row.get("status")?,
+        duration_ms: row.get("duration_ms")?,
+        excerpt: excerpt.unwrap_or_default(),
+        trigger: if manual { Trigger::Manual } else { Trigger::Scheduled },
+    })
+}
+
+/// Both kinds, each limited and ordered by its own index before they are merged.
+fn sql(own_scope: &str, inside_scope: &str, filter: &str, plan: &PageSql) -> String {
+    let half = |base: &str, key: &str, scope: &str, alias: &str| {
+        format!(
+            "SELECT * FROM ({base} AND {scope} AND {key} >= :after AND {key} < :before
+               AND (:iterator IS NULL OR {key} {compare} :iterator)
+               {filter}
+             ORDER BY {key} {order} LIMIT :rows)",
+            filter = filter.replace("{alias}", alias),
+            compare = plan.compare,
+            order = plan.order,
+        )
+    };
+    format!(
+        "SELECT t.*, e.low AS event_low, p.id AS endpoint_id, u.url AS url_text
+         FROM ({} UNION ALL {}) t JOIN events e ON e.id = t.event JOIN endpoints p ON p.no = t.endpoint
+         LEFT JOIN urls u ON u.no = t.url ORDER BY high {} LIMIT :rows",
+        half(INSIDE, "d.attempt", inside_scope, "d"),
+        half(OWN, "a.id", own_scope, "a"),
+        plan.order,
+    )
+}
+
+/// A success is cause 0.
+const FILTER: &str = "AND (:succeeded IS NULL OR ({alias}.cause = 0) = :succeeded)
+    AND (:status IS NULL OR {alias}.status / 100 * 100 = :status)
+    AND (:endpoint_only IS NULL OR {alias}.endpoint = :endpoint_only)
+    AND (:types IS NULL AND :channel IS NULL OR EXISTS (SELECT 1 FROM events v WHERE v.id = {alias}.event
+      AND (:types IS NULL OR v.event_type IN (SELECT value FROM json_each(:types)))
+      AND (:channel IS NULL OR EXISTS (SELECT 1 FROM json_each(v.channels) WHERE value = :channel))))";
+
+fn list(
+    conn: &Connection,
+    scope: (&str, i64),
+    endpoint_only: Option<i64>,
+    filter: &AttemptFilter,
+    page: &Page<AttemptId>,
+) -> Result<PageOf<Attempt>> {
+    let plan = PageSql::new(page);
+    let sql = sql(&format!("a.{} = :scope", scope.0), &format!("d.{} = :scope", scope.0), FILTER, &plan);
+    let types = if filter.event_types.is_empty() { None } else { Some(codec::json(&filter.event_types)?) };
+    let after = codec::row_id(AttemptId::lowest_at(filter.after).high());
+    let before = codec::row_id(AttemptId::lowest_at(filter.before).high());
+    let iterator = page.after.map(|id| codec::row_id(id.high()));
+    let params: &[(&str, &dyn ToSql)] = &[
+        (":scope", &scope.1),
+        (":after", &after),
+        (":before", &before),
+        (":iterator", &iterator),
+        (":succeeded", &filter.succeeded),
+        (":status", &filter.status_class),
+        (":endpoint_only", &endpoint_only),
+        (":types", &types),
+        (":channel", &filter.channel),
+        (":rows", &plan.rows()),
+    ];
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query(params)?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        items.push(read(row)?);
+    }
+    Ok(plan.page(items))
+}
+
+/// Attempts of an event by id.
+pub(super) fn of_event(
+    conn: &Connection,
+    app: AppId,
+    event: EventId,
+    filter: &AttemptFilter,
+    page: &Page<AttemptId>,
+) -> Result<PageOf<Attempt>> {
+    let (high, _) = events::routed(conn, app, event)?;
+    let only = match filter.endpoint {
+        Some(endpoint) => Some(crate::sqlite::configuration::number(conn, app, endpoint)?),
+        None => None,
+    };
+    list(conn, ("event", high), only, filter, page)
+}
+
+/// Attempts to an endpoint by id.
+pub(super) fn of_endpoint(
+    conn: &Connection,
+    endpoint: i64,
+    filter: &AttemptFilter,
+    page: &Page<AttemptId>,
+) -> Result<PageOf<Attempt>> {
+    list(conn, ("endpoint", endpoint), None, filter, page)
+}
+
+/// One attempt of an event.
+pub(super) fn one(conn: &Connection, app: AppId, event: EventId, attempt: AttemptId) -> Result<Attempt> {
+    let (high, _) = events::routed(conn, app, event)?;
+    let sql = format!(
+        "SELECT t.*, e.low AS event_low, p.id AS endpoint_id, u.url AS url_text FROM
+           ({INSIDE} AND d.event = ?1 AND d.attempt = ?2 AND d.attempt_low = ?3
+            UNION ALL {OWN} AND a.event = ?1 AND a.id = ?2 AND a.low = ?3) t
+         JOIN events e ON e.id = t.event JOIN endpoints p ON p.no = t.endpoint LEFT JOIN urls u ON u.no = t.url",
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query((high, codec::row_id(attempt.high()), attempt.low().cast_signed()))?;
+    match rows.next()? {
+        Some(row) => read(row),
+        None => Err(Error::Port(PortError::NotFound { what: "attempt" })),
+    }
+}

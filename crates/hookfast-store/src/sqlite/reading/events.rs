@@ -1,0 +1,94 @@
+//! Events, one and many.
+
+use super::app_number;
+use crate::sqlite::codec;
+use crate::sqlite::configuration::PageSql;
+use crate::{Error, Result};
+use hookfast_core::model::Event;
+use hookfast_core::ports::{EventFilter, Page, PageOf};
+use hookfast_core::{AppId, Error as PortError, EventId};
+use rusqlite::{Connection, Row};
+
+const COLUMNS: &str = "id, low, event_type, uid, channels, content_type";
+const NOT_FOUND: Error = Error::Port(PortError::NotFound { what: "message" });
+
+/// An event from [`COLUMNS`] and its body behind them.
+fn read(row: &Row<'_>, app: AppId) -> Result<Event> {
+    let (high, low): (i64, i64) = (row.get(0)?, row.get(1)?);
+    let channels: Option<String> = row.get(4)?;
+    let body: Option<Vec<u8>> = row.get(6)?;
+    Ok(Event {
+        id: EventId::from_halves(high.cast_unsigned(), low.cast_unsigned()),
+        app,
+        event_type: row.get(2)?,
+        uid: row.get(3)?,
+        channels: channels.as_deref().map_or(Ok(Vec::new()), |text| codec::from_json(text, "channels"))?,
+        content_type: row.get(5)?,
+        body: body.map(Into::into),
+    })
+}
+
+/// By id, else by the caller's own uid.
+pub(super) fn find(conn: &Connection, app: AppId, reference: &str) -> Result<Event> {
+    let no = app_number(conn, app)?;
+    let read_one = |filter: &str, params: &[&dyn rusqlite::ToSql]| -> Result<Option<Event>> {
+        let sql = format!("SELECT {COLUMNS}, body FROM events WHERE app = ?1 AND {filter}");
+        let mut statement = conn.prepare_cached(&sql)?;
+        let mut rows = statement.query(params)?;
+        rows.next()?.map(|row| read(row, app)).transpose()
+    };
+    let found = match reference.parse::<EventId>() {
+        Ok(id) => {
+            let (high, low) = (codec::row_id(id.high()), id.low().cast_signed());
+            read_one("id = ?2 AND low = ?3", &[&no, &high, &low])?
+        }
+        Err(_) => read_one("uid = ?2", &[&no, &reference])?,
+    };
+    found.ok_or(NOT_FOUND)
+}
+
+/// The row id of an event of this application, with its routed endpoints.
+pub(super) fn routed(conn: &Connection, app: AppId, event: EventId) -> Result<(i64, Vec<i64>)> {
+    let no = app_number(conn, app)?;
+    let high = codec::row_id(event.high());
+    let mut statement = conn.prepare_cached("SELECT routed FROM events WHERE id = ?1 AND low = ?2 AND app = ?3")?;
+    let mut rows = statement.query((high, event.low().cast_signed(), no))?;
+    match rows.next()? {
+        Some(row) => {
+            let routed: Vec<u8> = row.get(0)?;
+            Ok((high, codec::get_numbers(&routed)?))
+        }
+        None => Err(NOT_FOUND),
+    }
+}
+
+/// Events of an application by id.
+pub(super) fn list(conn: &Connection, app: AppId, filter: &EventFilter, page: &Page<EventId>) -> Result<PageOf<Event>> {
+    let no = app_number(conn, app)?;
+    let plan = PageSql::new(page);
+    let sql = format!(
+        "SELECT {COLUMNS}, {body} FROM events WHERE app = ?1 AND id >= ?2 AND id < ?3 AND (?4 IS NULL OR id {compare} ?4)
+         AND (?5 IS NULL OR event_type IN (SELECT value FROM json_each(?5)))
+         AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(channels) WHERE value = ?6))
+         ORDER BY id {order} LIMIT ?7",
+        body = if filter.with_body { "body" } else { "NULL" },
+        compare = plan.compare,
+        order = plan.order,
+    );
+    let types = if filter.event_types.is_empty() { None } else { Some(codec::json(&filter.event_types)?) };
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query((
+        no,
+        codec::row_id(EventId::lowest_at(filter.after).high()),
+        codec::row_id(EventId::lowest_at(filter.before).high()),
+        page.after.map(|id| codec::row_id(id.high())),
+        types,
+        &filter.channel,
+        plan.rows(),
+    ))?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        items.push(read(row, app)?);
+    }
+    Ok(plan.page(items))
+}
