@@ -18,18 +18,17 @@ pub struct ParseIdError {
 }
 
 fn encode(mut value: u128, out: &mut [u8; TEXT_LEN]) {
-    // Two divisions by 62^11 keep the inner loops in 64 bits.
-    const HALF: u128 = 62u128.pow(11);
-    let mut low = (value % HALF) as u64;
-    value /= HALF;
-    let mut high = value as u64;
-    for at in (11..TEXT_LEN).rev() {
-        out[at] = DIGITS[(low % 62) as usize];
-        low /= 62;
-    }
-    for at in (0..11).rev() {
-        out[at] = DIGITS[(high % 62) as usize];
-        high /= 62;
+    // Ten digits at a time fit into 64 bits, whose divisions are cheap.
+    const TEN_DIGITS: u128 = 62u128.pow(10);
+    let mut at = TEXT_LEN;
+    for digits in [10, 10, 2] {
+        let mut part = (value % TEN_DIGITS) as u64;
+        value /= TEN_DIGITS;
+        for _ in 0..digits {
+            at -= 1;
+            out[at] = DIGITS[(part % 62) as usize];
+            part /= 62;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod address;
 pub mod clock;
 pub mod delivery;
 pub mod error;
+pub mod headers;
 pub mod ids;
 pub mod limits;
 pub mod model;
