@@ -64,9 +64,9 @@ pub struct EndpointStats {
     pub success: u64,
     /// Attempts that failed.
     pub fail: u64,
-    /// Deliveries not tried yet.
+    /// Deliveries in the queue that were not tried yet; those on their way in memory are not counted.
     pub pending: u64,
-    /// Deliveries to be tried again.
+    /// Deliveries in the queue that are to be tried again.
     pub retrying: u64,
     /// Deliveries cancelled.
     pub cancelled: u64,

@@ -29,9 +29,9 @@ pub(crate) fn id_from(row: &Row<'_>, index: usize) -> Result<u128> {
     Ok(u128::from_be_bytes(bytes))
 }
 
-/// The upper half of an id as a row id: its top bit is never set, as its time is far from overflowing.
+/// The upper half of an id as a row id. Times far beyond every real one, as bounds of ranges use them, saturate.
 pub(crate) fn row_id(high: u64) -> i64 {
-    high.cast_signed()
+    i64::try_from(high).unwrap_or(i64::MAX)
 }
 
 /// A list of small numbers, 7 bits a byte.

@@ -18,10 +18,19 @@ pub(crate) fn check_seal(conn: &Connection, sealer: &Sealer) -> Result<()> {
     rows.next()?.map(|row| codec::endpoint(row, sealer)).transpose().map(|_| ())
 }
 
-/// New ids are higher than every id in the store.
+/// New ids are higher than every id in the store, whatever the clock says now.
 pub(crate) fn resume_ids(conn: &Connection, ids: &IdGenerator) -> Result<()> {
-    let highest: Option<i64> = conn.query_row("SELECT max(id) FROM events", [], |row| row.get(0))?;
+    let highest = "SELECT max(high) FROM (
+        SELECT max(id) AS high FROM events
+        UNION ALL SELECT (SELECT max(attempt) FROM deliveries WHERE endpoint = no) FROM endpoints
+        UNION ALL SELECT (SELECT max(id) FROM attempts WHERE endpoint = no) FROM endpoints)";
+    let highest: Option<i64> = conn.query_row(highest, [], |row| row.get(0))?;
     ids.resume_after(highest.unwrap_or(0).cast_unsigned());
+    for table in ["applications", "endpoints", "tokens", "tasks"] {
+        let highest: Option<[u8; 16]> =
+            conn.query_row(&format!("SELECT max(id) FROM {table}"), [], |row| row.get(0))?;
+        ids.resume_after(AttemptId::from_u128(u128::from_be_bytes(highest.unwrap_or_default())).high());
+    }
     Ok(())
 }
 
@@ -44,15 +53,18 @@ pub(crate) fn queue_lost_pairs(conn: &Connection, ids: &IdGenerator, now: UnixMs
             return Ok(recovered);
         }
         for events in &rows {
-            for event in events.chunks_exact(8) {
-                let mut bytes = [0; 8];
-                bytes.copy_from_slice(event);
-                recovered += queue_missing(&tx, i64::from_be_bytes(bytes), ids, now)?;
+            for event in handoff_events(events) {
+                recovered += queue_missing(&tx, event, ids, now)?;
             }
         }
         failpoint::reach("recovery.before_commit");
         tx.commit()?;
     }
+}
+
+/// The events that a hand-off row names.
+pub(crate) fn handoff_events(packed: &[u8]) -> impl Iterator<Item = i64> + '_ {
+    packed.as_chunks::<8>().0.iter().map(|event| i64::from_be_bytes(*event))
 }
 
 /// Queues every routed pair of an event that has neither a delivery nor a queue row; returns how many.

@@ -2,10 +2,11 @@
 //! stray. It is queued, and counted with an alarm: 0 is expected.
 
 use crate::Result;
-use crate::sqlite::recovery;
 use crate::sqlite::writer::JobTx;
-use hookfast_core::{EventId, UnixMs};
+use crate::sqlite::{codec, recovery};
+use hookfast_core::EventId;
 use rusqlite::OptionalExtension;
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 const EVENTS_PER_STEP: usize = 250;
@@ -19,8 +20,7 @@ pub(super) fn step(tx: &mut JobTx<'_>) -> Result<(u64, bool)> {
         .optional()?
         .unwrap_or(0);
     let now = tx.shared.clock.now();
-    let closed = UnixMs(now.minus_ms(AGE_MS).0);
-    let until = crate::sqlite::codec::row_id(EventId::lowest_at(closed).high());
+    let until = codec::row_id(EventId::lowest_at(now.minus_ms(AGE_MS)).high());
     let events: Vec<i64> = tx
         .conn
         .prepare_cached("SELECT id FROM events WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3")?
@@ -28,7 +28,8 @@ pub(super) fn step(tx: &mut JobTx<'_>) -> Result<(u64, bool)> {
         .collect::<rusqlite::Result<_>>()?;
     let Some(last) = events.last().copied() else { return Ok((0, false)) };
     let mut strays = 0;
-    for event in &events {
+    let in_memory = in_memory(tx)?;
+    for event in events.iter().filter(|event| !in_memory.contains(*event)) {
         strays += recovery::queue_missing(tx.conn, *event, &tx.shared.ids, now)?;
     }
     tx.conn.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('audited', ?1)")?.execute([last])?;
@@ -37,4 +38,17 @@ pub(super) fn step(tx: &mut JobTx<'_>) -> Result<(u64, bool)> {
         tx.shared.counters.strays.fetch_add(strays, Ordering::Relaxed);
     }
     Ok((strays, events.len() == EVENTS_PER_STEP))
+}
+
+/// Events that this incarnation still answers for in memory, however old: those in its hand-off rows. As many as
+/// there are memory slots at most.
+fn in_memory(tx: &JobTx<'_>) -> Result<HashSet<i64>> {
+    let mut statement = tx.conn.prepare_cached("SELECT events FROM handoff")?;
+    let mut rows = statement.query([])?;
+    let mut events = HashSet::new();
+    while let Some(row) = rows.next()? {
+        let packed: Vec<u8> = row.get(0)?;
+        events.extend(recovery::handoff_events(&packed));
+    }
+    Ok(events)
 }

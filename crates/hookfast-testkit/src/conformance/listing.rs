@@ -1,0 +1,153 @@
+//! Promises about lists: every page, in both orders and both directions, holds what it should.
+
+use crate::paging::check;
+use crate::world::{any_attempt, any_event, new_application};
+use crate::{Backend, Grants, World};
+use hookfast_core::model::EventType;
+use hookfast_core::ports::{Duty, NewApplication, OnExisting, Order, PageOf};
+use hookfast_core::{AttemptId, EndpointId, EventId, OrgId};
+use std::collections::BTreeMap;
+
+const BOTH: [Order; 2] = [Order::Ascending, Order::Descending];
+
+fn keys<T, K>(page: PageOf<T>, key: impl Fn(&T) -> K) -> PageOf<K> {
+    PageOf { items: page.items.iter().map(key).collect(), done: page.done }
+}
+
+/// Of one organisation, without deleted ones.
+pub async fn applications_page_both_ways<B: Backend>() {
+    let world = World::<B>::new(Grants::None).await;
+    let applications = &world.store().applications;
+    let other: OrgId = "org_other".parse().unwrap();
+    let mut expected = Vec::new();
+    for n in 0..13 {
+        let org = if n % 4 == 3 { other.clone() } else { OrgId::default_org() };
+        let new = NewApplication { org: org.clone(), ..new_application() };
+        let app = applications.create_application(new, OnExisting::Refuse, None).await.unwrap().value.id;
+        if n == 5 {
+            applications.delete_application(app).await.unwrap();
+        } else if org != other {
+            expected.push(app);
+        }
+    }
+    check(&expected, &BOTH, async |page| {
+        keys(applications.applications(OrgId::default_org(), page).await.unwrap(), |app| app.id)
+    })
+    .await;
+}
+
+/// Of one application, without deleted ones.
+pub async fn endpoints_page_both_ways<B: Backend>() {
+    let world = World::<B>::new(Grants::None).await;
+    let (app, other) = (world.app().await.id, world.app().await.id);
+    let endpoints = &world.store().endpoints;
+    let mut expected = Vec::new();
+    for n in 0..13 {
+        let id = world.endpoint(if n % 4 == 3 { other } else { app }).await.id;
+        if n == 5 {
+            endpoints.delete_endpoint(app, id).await.unwrap();
+        } else if n % 4 != 3 {
+            expected.push(id);
+        }
+    }
+    check(&expected, &BOTH, async |page| keys(endpoints.endpoints(app, page).await.unwrap(), |one| one.id)).await;
+}
+
+/// By name, whatever the order of their making; archived ones when asked for.
+pub async fn event_types_page_both_ways<B: Backend>() {
+    let world = World::<B>::new(Grants::None).await;
+    let org = OrgId::default_org();
+    let event_types = &world.store().event_types;
+    let mut all: Vec<(String, bool)> = Vec::new();
+    for n in 0..13u64 {
+        let new = EventType {
+            org: org.clone(),
+            name: format!("type.{}", n * 7 % 13),
+            description: String::new(),
+            archived: n % 3 == 0,
+            deprecated: false,
+            feature_flags: Vec::new(),
+            group_name: None,
+            schemas: None,
+            created_at: world.now(),
+            updated_at: world.now(),
+        };
+        all.push((new.name.clone(), new.archived));
+        event_types.create_event_type(new, None).await.unwrap();
+    }
+    all.sort();
+    for with_archived in [false, true] {
+        let shown = all.iter().filter(|(_, archived)| with_archived || !archived);
+        let expected: Vec<String> = shown.map(|(name, _)| name.clone()).collect();
+        check(&expected, &[Order::Ascending], async |page| {
+            keys(event_types.event_types(org.clone(), with_archived, page).await.unwrap(), |one| one.name.clone())
+        })
+        .await;
+    }
+}
+
+/// Of one application, among those of others made in between.
+pub async fn events_page_both_ways<B: Backend>() {
+    let world = World::<B>::new(Grants::None).await;
+    let (app, other) = (world.app().await.id, world.app().await.id);
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut expected: Vec<EventId> = Vec::new();
+    for _ in 0..60 {
+        world.clock.advance_ms(random.u64(0..3));
+        if random.bool() {
+            expected.push(world.accept_plain(app).await);
+        } else {
+            world.accept_plain(other).await;
+        }
+    }
+    let reading = &world.store().reading;
+    check(&expected, &BOTH, async |page| keys(reading.events(app, any_event(), page).await.unwrap(), |event| event.id))
+        .await;
+}
+
+/// By event and by endpoint: tries that ended a delivery and tries that did not, in one order, over runs.
+pub async fn attempts_page_both_ways<B: Backend>() {
+    let world = World::<B>::new(Grants::None).await;
+    let app = world.app().await.id;
+    let endpoints = [world.endpoint(app).await.id, world.endpoint(app).await.id];
+    let mut random = fastrand::Rng::with_seed(13);
+    let mut events = Vec::new();
+    for _ in 0..6 {
+        events.push(world.accept_plain(app).await);
+    }
+    let mut of_event: BTreeMap<EventId, Vec<AttemptId>> = events.iter().map(|event| (*event, Vec::new())).collect();
+    let mut to_endpoint: BTreeMap<EndpointId, Vec<AttemptId>> = BTreeMap::new();
+    for _ in 0..12 {
+        for endpoint in endpoints {
+            world.clock.advance_ms(random.u64(0..2_000));
+            let deliveries = world.claim(endpoint, random.u32(1..4)).await.deliveries;
+            for delivery in deliveries {
+                let settlement = match random.u8(0..5) {
+                    0 => world.delivered(&delivery),
+                    1 => world.dead(&delivery),
+                    _ => world.retried(&delivery, random.u64(0..2_000)),
+                };
+                let attempt = settlement.attempt.as_ref().unwrap().id;
+                of_event.get_mut(&delivery.key.event).unwrap().push(attempt);
+                to_endpoint.entry(endpoint).or_default().push(attempt);
+                world.settle(vec![settlement]).await;
+            }
+            let event = events[random.usize(0..events.len())];
+            world.store().replays.resend(app, event, endpoint, None).await.unwrap();
+        }
+    }
+    world.run(Duty::Audit).await;
+    let reading = &world.store().reading;
+    for (event, expected) in &of_event {
+        check(expected, &BOTH, async |page| {
+            keys(reading.attempts_of_event(app, *event, any_attempt(), page).await.unwrap(), |attempt| attempt.id)
+        })
+        .await;
+    }
+    for (endpoint, expected) in &to_endpoint {
+        check(expected, &BOTH, async |page| {
+            keys(reading.attempts_of_endpoint(app, *endpoint, any_attempt(), page).await.unwrap(), |attempt| attempt.id)
+        })
+        .await;
+    }
+}

@@ -1,0 +1,77 @@
+//! `cargo xtask torture`: the crash tests of the binary, made longer by the environment.
+
+use crate::program::{cargo, each_line};
+use crate::testing::Tally;
+use anyhow::{Context as _, Result, bail};
+
+/// How long, and with which chance.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    minutes: u32,
+    seed: Option<u64>,
+    release: bool,
+}
+
+impl Options {
+    pub(crate) fn parse(args: &[String]) -> Result<Self> {
+        let (mut minutes, mut seed, mut release) = (None, None, false);
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--minutes" => minutes = Some(number(arg, args.next())?),
+                "--seed" => seed = Some(number(arg, args.next())?),
+                "--release" => release = true,
+                other => bail!("unknown argument `{other}`; expected --minutes N, --seed S, --release"),
+            }
+        }
+        let minutes = minutes.filter(|minutes| *minutes > 0).context("--minutes N is needed, 1 at least")?;
+        Ok(Self { minutes, seed, release })
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: Option<&String>) -> Result<T> {
+    let value = value.with_context(|| format!("{name} needs a number"))?;
+    value.parse().ok().with_context(|| format!("{name}: expected a number, found `{value}`"))
+}
+
+/// Runs them one after the other, their output shown as it comes.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    let mut command = cargo(["test", "--package", "hookfast", "--test", "it"]);
+    if options.release {
+        command.arg("--release");
+    }
+    command.args(["torture_", "--", "--test-threads=1", "--nocapture"]);
+    command.env("HOOKFAST_TORTURE_MINUTES", options.minutes.to_string());
+    if let Some(seed) = options.seed {
+        command.env("HOOKFAST_TORTURE_SEED", seed.to_string());
+    }
+    let mut tally = Tally::default();
+    let good = each_line(&mut command, |line| {
+        println!("{line}");
+        tally.read(line);
+    })?;
+    tally.close(good);
+    if tally.passed + tally.failed == 0 {
+        bail!("no test of the binary is named `torture_…`");
+    }
+    println!("{tally}");
+    Ok(good && tally.failed == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Options> {
+        Options::parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn minutes_are_needed_and_numbers_are_numbers() {
+        let good = parse("--seed 7 --minutes 3").unwrap();
+        assert_eq!(good, Options { minutes: 3, seed: Some(7), release: false });
+        for bad in ["", "--minutes", "--minutes 0", "--minutes x", "--minutes 1 --fast"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
