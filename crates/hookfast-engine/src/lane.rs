@@ -1,0 +1,142 @@
+//! One endpoint's lane: what waits for it in memory, what it holds, how it does, and what is known of its rows in the
+//! queue. Pure bookkeeping; must not know the other lanes.
+
+use crate::flow::Flow;
+use crate::health::Health;
+use crate::rate::Rate;
+use hookfast_core::model::Endpoint;
+use hookfast_core::ports::Delivery;
+use hookfast_core::{EndpointId, UnixMs};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A failing endpoint holds at most so many deliveries in memory.
+pub(crate) const FAILING_SLOTS: usize = 4;
+/// An endpoint whose tries take longer on average is bound by itself, not by this node.
+const PROMPT_TRY_MS: f32 = 50.0;
+/// A healthy lane is refilled from the queue up to at least this many.
+const REFILL_MIN: u32 = 16;
+
+/// Number of a lane in its table.
+pub(crate) type LaneNo = u32;
+
+/// What the engine knows of one endpoint.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) id: EndpointId,
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// Deliveries waiting in memory.
+    pub(crate) queue: VecDeque<Delivery>,
+    /// Everything of this endpoint that memory answers for: reserved, waiting, in flight, settled but unconfirmed.
+    pub(crate) held: u32,
+    /// Slots granted whose deliveries have not come yet.
+    pub(crate) reserved: u32,
+    pub(crate) in_flight: u32,
+    pub(crate) flow: Flow,
+    pub(crate) health: Health,
+    pub(crate) rate: Rate,
+    /// When the earliest known row of the queue is due.
+    pub(crate) stored_due: Option<UnixMs>,
+    /// A claim is under way; what is heard of the queue meanwhile is kept apart.
+    pub(crate) claiming: bool,
+    pub(crate) heard_due: Option<UnixMs>,
+    /// It is not claimed for before: lanes take turns.
+    pub(crate) claim_after: UnixMs,
+    /// Its key in the claim index.
+    pub(crate) index_key: Option<UnixMs>,
+    /// It stands in a ring.
+    pub(crate) in_ring: bool,
+    /// Its key among the paced lanes.
+    pub(crate) paced_until: Option<UnixMs>,
+    /// Its endpoint was deleted.
+    pub(crate) removed: bool,
+    /// Its tries are short, so that what waits for it tells how busy this node is.
+    pub(crate) prompt: bool,
+    pub(crate) idle_since: UnixMs,
+}
+
+impl Lane {
+    pub(crate) fn new(endpoint: &Arc<Endpoint>, in_flight_max: u32, now: UnixMs) -> Self {
+        Self {
+            id: endpoint.id,
+            endpoint: Arc::clone(endpoint),
+            queue: VecDeque::new(),
+            held: 0,
+            reserved: 0,
+            in_flight: 0,
+            flow: Flow::new(in_flight_max),
+            health: Health::new(endpoint.failing_since),
+            rate: Rate::new(now),
+            stored_due: None,
+            claiming: false,
+            heard_due: None,
+            claim_after: UnixMs::ZERO,
+            index_key: None,
+            in_ring: false,
+            paced_until: None,
+            removed: false,
+            prompt: endpoint.failing_since.is_none(),
+            idle_since: now,
+        }
+    }
+
+    /// Takes over a newer configuration.
+    pub(crate) fn refresh(&mut self, endpoint: &Arc<Endpoint>) {
+        if !Arc::ptr_eq(&self.endpoint, endpoint) && endpoint.updated_at >= self.endpoint.updated_at {
+            self.endpoint = Arc::clone(endpoint);
+        }
+    }
+
+    /// Its endpoint may get deliveries.
+    pub(crate) fn is_enabled(&self) -> bool {
+        !self.removed && self.endpoint.disabled.is_none() && !self.health.is_disabling()
+    }
+
+    /// Its rows in the queue are to be claimed at some time.
+    pub(crate) fn keeps_rows_in_mind(&self) -> bool {
+        !self.removed && self.endpoint.disabled.is_none()
+    }
+
+    /// How many tries it may have in flight.
+    pub(crate) fn allowed(&self) -> u32 {
+        if self.health.is_failing() { 1 } else { self.flow.limit() }
+    }
+
+    /// There is something to try, and its own limits allow a try more; pacing aside.
+    pub(crate) fn wants_try(&self) -> bool {
+        !self.queue.is_empty() && self.in_flight < self.allowed() && self.is_enabled()
+    }
+
+    /// Something is due in the queue that goes first.
+    pub(crate) fn has_rows_due(&self, now: UnixMs) -> bool {
+        self.claiming || self.stored_due.is_some_and(|due| due <= now)
+    }
+
+    /// How many rows it could take from the queue now; 0 while it is still well filled.
+    pub(crate) fn room(&self) -> u32 {
+        let waiting = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        let target = match (self.health.is_failing(), self.health.has_succeeded()) {
+            (true, _) => 1,
+            (false, true) => (self.flow.limit() * 2).max(REFILL_MIN),
+            (false, false) => self.flow.limit() * 2,
+        };
+        if waiting > target / 2 { 0 } else { target - waiting }
+    }
+
+    /// Is what waits for it a sign of how busy this node is?
+    pub(crate) fn judge_prompt(&self) -> bool {
+        self.is_enabled() && !self.health.is_failing() && self.rate.mean_ms() < PROMPT_TRY_MS
+    }
+
+    /// Nothing depends on it any more.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.held == 0 && !self.claiming && !self.in_ring && self.stored_due.is_none()
+    }
+
+    /// The memory its queue keeps is given back when it is empty and was large.
+    pub(crate) fn trim(&mut self) {
+        if self.queue.is_empty() && self.queue.capacity() > 64 {
+            self.queue = VecDeque::new();
+        }
+    }
+}
