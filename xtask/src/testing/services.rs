@@ -29,6 +29,7 @@ pub(crate) fn all() -> Vec<Box<dyn Service>> {
     vec![
         Box::new(Tool { name: "strace", program: "strace", package: "strace" }),
         Box::new(Tool { name: "faketime", program: "faketime", package: "faketime" }),
+        Box::new(Tool { name: "python3", program: "python3", package: "python3-minimal" }),
         Box::new(LoopDevices),
     ]
 }

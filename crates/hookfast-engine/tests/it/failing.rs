@@ -77,3 +77,19 @@ async fn what_waits_too_long_in_memory_becomes_rows() {
     assert_eq!(rig.ended(DeliveryState::Delivered), 30);
     assert_eq!(rig.tries_of(&endpoint).len(), 30, "none was sent twice");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_endpoint_gets_few_slots() {
+    let rig = Rig::start(EngineConfig { retry: policy(&[60_000]), ..EngineConfig::default() }, |_, _| {
+        Act::Fail(Cause::Connect, 1)
+    });
+    let endpoint = rig.endpoint("down");
+    for _ in 0..4 {
+        rig.send_one(&endpoint);
+    }
+    rig.until("failed", |rig| rig.model.rows().rows.len() == 4).await;
+    for _ in 0..20 {
+        rig.send_one(&endpoint);
+    }
+    assert!(rig.dispatcher.held() <= 5, "{}", rig.dispatcher.held());
+}

@@ -20,6 +20,13 @@ async fn everything_is_delivered_from_memory_and_settled_once() {
     let rows = rig.model.rows();
     assert_eq!((rows.settlements, rows.claims), (1_000, 0), "no row was needed");
     assert!(rows.attempts.iter().all(|attempt| attempt.number == 1 && attempt.cause == Cause::Ok));
+    let mut registry = prometheus_client::registry::Registry::default();
+    rig.dispatcher.metrics().register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    for line in ["attempts_total{cause=\"ok\"} 1000", "deliveries_ended_total{state=\"delivered\"} 1000", "stuck 0"] {
+        assert!(text.contains(line), "{line} is missing in {text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,135 @@
+//! The caller and what the path names, as handlers take them. A handler that takes one of these has checked its
+//! caller; whatever belongs to others reads as 404.
+
+use crate::error::ApiError;
+use crate::extract::PathParams;
+use crate::router::Shared;
+use axum::extract::FromRequestParts;
+use hookfast_core::AppId;
+use hookfast_core::model::{Application, Endpoint, Principal, Scope};
+use http::request::Parts;
+use std::sync::Arc;
+
+/// Anybody with a good token.
+#[derive(Debug)]
+pub(crate) struct AnyCaller(pub(crate) Principal);
+
+/// The organisation; tokens of one application get 403.
+#[derive(Debug)]
+pub(crate) struct OrgCaller(pub(crate) Principal);
+
+/// The application of the path, for its organisation or its own token.
+#[derive(Debug)]
+pub(crate) struct AppCaller(pub(crate) Arc<Application>);
+
+/// The application of the path, for its organisation only.
+#[derive(Debug)]
+pub(crate) struct AppByOrg(pub(crate) Arc<Application>);
+
+/// The endpoint of the path, for its organisation or its application's token.
+#[derive(Debug)]
+pub(crate) struct EndpointCaller {
+    pub(crate) app: Arc<Application>,
+    pub(crate) endpoint: Arc<Endpoint>,
+}
+
+/// The endpoint of the path, for its organisation only.
+#[derive(Debug)]
+pub(crate) struct EndpointByOrg {
+    pub(crate) app: Arc<Application>,
+    pub(crate) endpoint: Arc<Endpoint>,
+}
+
+async fn any(parts: &mut Parts, shared: &Shared) -> Result<Principal, ApiError> {
+    let principal = shared.gate.principal(&shared.api, &parts.headers).await?;
+    // The idempotency key's scope is read from here.
+    parts.extensions.insert(principal.clone());
+    Ok(principal)
+}
+
+async fn org(parts: &mut Parts, shared: &Shared) -> Result<Principal, ApiError> {
+    let principal = any(parts, shared).await?;
+    match principal.scope {
+        Scope::Org => Ok(principal),
+        Scope::App(_) => Err(ApiError::forbidden()),
+    }
+}
+
+async fn application(
+    params: &PathParams,
+    shared: &Shared,
+    principal: &Principal,
+) -> Result<Arc<Application>, ApiError> {
+    let reference = params.get("app_id");
+    let applications = &shared.api.ports.applications;
+    let app = match applications.application_cached(&principal.org, reference) {
+        Some(app) => app,
+        None => applications.application(&principal.org, reference).await?,
+    };
+    match &principal.scope {
+        Scope::Org => Ok(app),
+        Scope::App(own) if is_named(&app, own) => Ok(app),
+        Scope::App(_) => Err(ApiError::not_found("application")),
+    }
+}
+
+fn is_named(app: &Application, reference: &str) -> bool {
+    reference.parse::<AppId>().map_or(app.uid.as_deref() == Some(reference), |id| id == app.id)
+}
+
+async fn endpoint(params: &PathParams, shared: &Shared, app: &Application) -> Result<Arc<Endpoint>, ApiError> {
+    let reference = params.get("endpoint_id");
+    Ok(shared.api.ports.endpoints.endpoint(app.id, reference).await?)
+}
+
+impl FromRequestParts<Arc<Shared>> for AnyCaller {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        any(parts, shared).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for OrgCaller {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        org(parts, shared).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for AppCaller {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        let principal = any(parts, shared).await?;
+        application(&PathParams::from_request_parts(parts, shared).await?, shared, &principal).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for AppByOrg {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        let principal = org(parts, shared).await?;
+        application(&PathParams::from_request_parts(parts, shared).await?, shared, &principal).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for EndpointCaller {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        let principal = any(parts, shared).await?;
+        let params = PathParams::from_request_parts(parts, shared).await?;
+        let app = application(&params, shared, &principal).await?;
+        let endpoint = endpoint(&params, shared, &app).await?;
+        Ok(Self { app, endpoint })
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for EndpointByOrg {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        let principal = org(parts, shared).await?;
+        let params = PathParams::from_request_parts(parts, shared).await?;
+        let app = application(&params, shared, &principal).await?;
+        let endpoint = endpoint(&params, shared, &app).await?;
+        Ok(Self { app, endpoint })
+    }
+}

@@ -1,0 +1,113 @@
+//! Who is calling: opaque tokens, signed tokens, or a listener that trusts its callers. Knows no route.
+
+mod caller;
+pub(crate) mod jwt;
+pub(crate) mod opaque;
+
+pub(crate) use caller::{AnyCaller, AppByOrg, AppCaller, EndpointByOrg, EndpointCaller, OrgCaller};
+
+use crate::error::ApiError;
+use crate::state::ApiState;
+use hookfast_core::model::{Principal, Token};
+use hookfast_core::{Error, UnixMs};
+use http::{HeaderMap, header};
+use jwt::JwtChecker;
+use std::sync::Arc;
+
+/// How a listener learns who is calling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// From the bearer token of each request.
+    Tokens,
+    /// Everybody who can reach it is this one: for the control socket and calls within the process.
+    Trusted(Principal),
+}
+
+/// Checks the caller of each request.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    access: Access,
+    jwt: Option<JwtChecker>,
+}
+
+impl Gate {
+    pub(crate) fn new(access: Access, state: &ApiState) -> Self {
+        Self { access, jwt: state.config.jwt_secret.as_ref().map(JwtChecker::new) }
+    }
+
+    /// Who is calling.
+    ///
+    /// # Errors
+    /// 401 without a token or with one that proves nothing; 503 when the store cannot be asked.
+    pub(crate) async fn principal(&self, state: &ApiState, headers: &HeaderMap) -> Result<Principal, ApiError> {
+        let text = match &self.access {
+            Access::Trusted(principal) => return Ok(principal.clone()),
+            Access::Tokens => bearer(headers)?,
+        };
+        if !text.starts_with(opaque::PREFIX) {
+            return self.by_jwt(state, text);
+        }
+        let hash = opaque::hash(text);
+        let token = match state.ports.tokens.token_cached(&hash) {
+            Some(token) => token,
+            // The checksum spares the store the look-up of mistyped and made-up tokens.
+            None if opaque::is_well_formed(text) => stored(state, hash).await?,
+            None => return Err(ApiError::unauthenticated("the token is damaged: its checksum does not match")),
+        };
+        if token.expires_at.is_some_and(|expires_at| expires_at <= state.clock.now()) {
+            return Err(ApiError::unauthenticated("the token has expired"));
+        }
+        Ok(token.principal.clone())
+    }
+
+    fn by_jwt(&self, state: &ApiState, text: &str) -> Result<Principal, ApiError> {
+        match &self.jwt {
+            Some(jwt) => jwt.check(text, UnixMs(state.clock.wall().0)).map_err(ApiError::unauthenticated),
+            None => Err(ApiError::unauthenticated(
+                "the token is not one of this server's (hf_…), and the server has no jwt_secret to check others",
+            )),
+        }
+    }
+}
+
+async fn stored(state: &ApiState, hash: [u8; 32]) -> Result<Arc<Token>, ApiError> {
+    state.ports.tokens.token(hash).await.map_err(|error| match error {
+        Error::NotFound { .. } => ApiError::unauthenticated("the token is unknown, revoked or expired"),
+        other => other.into(),
+    })
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let expected = "expected the header `authorization: Bearer <token>`";
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Err(ApiError::unauthenticated(format!("{expected}, got none")));
+    };
+    let text = value.to_str().ok().map(str::trim);
+    let token = text.and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    token
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| ApiError::unauthenticated(format!("{expected}, got another form")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn bearer_tokens_are_found_and_other_schemes_named() {
+        let read = |value: &'static [u8]| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap())]);
+            bearer(&headers).map(str::to_owned).ok()
+        };
+        assert_eq!(read(b"Bearer hf_x").as_deref(), Some("hf_x"));
+        assert_eq!(read(b"bearer  hf_x ").as_deref(), Some("hf_x"));
+        for wrong in [&b"Basic abc"[..], b"Bearer", b"Bearer ", b"hf_x", b"", b"Bearer \xff"] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+        assert!(bearer(&HeaderMap::new()).is_err());
+    }
+}

@@ -1,0 +1,527 @@
+//! A small store in memory behind the ports: enough to call every route. It promises nothing that the real store
+//! promises; what happens end to end is tested against that one.
+
+use bytes::Bytes;
+use hookfast_core::delivery::{Cause, DeliveryState};
+use hookfast_core::model::{
+    Application, Attempt, CallerKey, Disabled, Endpoint, EndpointSecrets, Event, EventType, OldSecret, Principal,
+    SecretText, Token, Trigger,
+};
+use hookfast_core::ports::*;
+use hookfast_core::{
+    AppId, AttemptId, Clock, EndpointId, Error, EventId, IdGenerator, OrgId, Result, TaskId, TokenId, UnixMs,
+};
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+pub(crate) const NOW: UnixMs = UnixMs(1_792_490_400_000);
+
+pub(crate) struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> UnixMs {
+        NOW
+    }
+    fn wall(&self) -> UnixMs {
+        NOW
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) applications: BTreeMap<AppId, Arc<Application>>,
+    pub(crate) endpoints: BTreeMap<EndpointId, Arc<Endpoint>>,
+    pub(crate) event_types: BTreeMap<(OrgId, String), EventType>,
+    pub(crate) tokens: BTreeMap<[u8; 32], Arc<Token>>,
+    pub(crate) events: BTreeMap<EventId, Event>,
+    pub(crate) attempts: BTreeMap<AttemptId, Attempt>,
+    pub(crate) submissions: Vec<Submission>,
+    pub(crate) keys: Vec<CallerKey>,
+    pub(crate) fail_with: Option<Error>,
+}
+
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) ids: Arc<IdGenerator>,
+    state: Mutex<State>,
+}
+
+fn done<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
+    Box::pin(ready(value))
+}
+
+fn missing<T>(what: &'static str) -> Result<T> {
+    Err(Error::NotFound { what })
+}
+
+fn paged<K: Ord + Copy, T: Clone>(all: Vec<(K, T)>, page: &Page<K>) -> PageOf<T> {
+    let mut all = all;
+    if page.order == Order::Descending {
+        all.reverse();
+    }
+    if let Some(after) = page.after {
+        let higher = (page.order == Order::Descending) == page.backwards;
+        all.retain(|(key, _)| if higher { *key > after } else { *key < after });
+    }
+    let done = all.len() <= page.limit as usize;
+    if page.backwards {
+        all.drain(..all.len().saturating_sub(page.limit as usize));
+    } else {
+        all.truncate(page.limit as usize);
+    }
+    PageOf { items: all.into_iter().map(|(_, item)| item).collect(), done }
+}
+
+impl Memory {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn next(&self) -> u128 {
+        self.ids.next(NOW)
+    }
+
+    fn open(&self, key: Option<CallerKey>) -> Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        if let Some(error) = &state.fail_with {
+            return Err(error.clone());
+        }
+        state.keys.extend(key);
+        Ok(state)
+    }
+
+    fn find_app(&self, org: &OrgId, reference: &str) -> Option<Arc<Application>> {
+        let state = self.state();
+        let named = |app: &&Arc<Application>| app.id.to_string() == reference || app.uid.as_deref() == Some(reference);
+        state.applications.values().find(|app| app.org == *org && named(app)).cloned()
+    }
+
+    fn find_event(&self, app: AppId, reference: &str) -> Result<Event> {
+        let state = self.state();
+        let named = |event: &&Event| event.id.to_string() == reference || event.uid.as_deref() == Some(reference);
+        let found = state.events.values().find(|event| event.app == app && named(event)).cloned();
+        found.ok_or(Error::NotFound { what: "message" })
+    }
+}
+
+impl Applications for Memory {
+    fn create_application(
+        &self,
+        new: NewApplication,
+        existing: OnExisting,
+        key: Option<CallerKey>,
+    ) -> BoxFuture<'_, Result<Created<Arc<Application>>>> {
+        if let Some(found) = new.uid.as_deref().and_then(|uid| self.find_app(&new.org, uid)) {
+            return done(match existing {
+                OnExisting::Return => Ok(Created { value: found, is_new: false }),
+                OnExisting::Refuse => Err(Error::Conflict { code: "uid_taken", reason: "the uid is taken".to_owned() }),
+            });
+        }
+        let app = Arc::new(Application {
+            id: AppId::from_u128(self.next()),
+            org: new.org,
+            uid: new.uid,
+            name: new.name,
+            throttle_rate: new.throttle_rate,
+            metadata: new.metadata,
+            retention_days: new.retention_days.unwrap_or(30),
+            created_at: NOW,
+            updated_at: NOW,
+        });
+        done(self.open(key).map(|mut state| {
+            state.applications.insert(app.id, Arc::clone(&app));
+            Created { value: app, is_new: true }
+        }))
+    }
+
+    fn application<'a>(&'a self, org: &'a OrgId, reference: &'a str) -> BoxFuture<'a, Result<Arc<Application>>> {
+        let result = self.open(None).map(drop);
+        done(result.and_then(|()| self.find_app(org, reference).ok_or(Error::NotFound { what: "application" })))
+    }
+
+    fn application_cached(&self, org: &OrgId, reference: &str) -> Option<Arc<Application>> {
+        // Every second one is "in memory", so that both ways are gone.
+        self.find_app(org, reference).filter(|app| app.id.low() % 2 == 0)
+    }
+
+    fn applications(&self, org: OrgId, page: Page<AppId>) -> BoxFuture<'_, Result<PageOf<Arc<Application>>>> {
+        let state = self.state();
+        let all = state.applications.iter().filter(|(_, app)| app.org == org);
+        done(Ok(paged(all.map(|(id, app)| (*id, Arc::clone(app))).collect(), &page)))
+    }
+
+    fn update_application(&self, id: AppId, patch: ApplicationPatch) -> BoxFuture<'_, Result<Arc<Application>>> {
+        let mut state = self.state();
+        let Some(found) = state.applications.get_mut(&id) else { return done(missing("application")) };
+        let app = Arc::make_mut(found);
+        app.uid = patch.uid.unwrap_or(app.uid.take());
+        app.name = patch.name.unwrap_or(std::mem::take(&mut app.name));
+        app.throttle_rate = patch.throttle_rate.unwrap_or(app.throttle_rate);
+        app.metadata = patch.metadata.unwrap_or(std::mem::take(&mut app.metadata));
+        app.retention_days = patch.retention_days.unwrap_or(app.retention_days);
+        done(Ok(Arc::clone(found)))
+    }
+
+    fn delete_application(&self, id: AppId) -> BoxFuture<'_, Result<()>> {
+        self.state().applications.remove(&id);
+        done(Ok(()))
+    }
+}
+
+impl Endpoints for Memory {
+    fn create_endpoint(
+        &self,
+        new: NewEndpoint,
+        key: Option<CallerKey>,
+    ) -> BoxFuture<'_, Result<Created<Arc<Endpoint>>>> {
+        let endpoint = Arc::new(Endpoint {
+            id: EndpointId::from_u128(self.next()),
+            app: new.app,
+            uid: new.uid,
+            url: new.url,
+            description: new.description,
+            version: new.version,
+            disabled: new.disabled.then_some(Disabled::ByOwner),
+            event_types: new.event_types,
+            channels: new.channels,
+            throttle_rate: new.throttle_rate,
+            metadata: new.metadata,
+            headers: new.headers,
+            secrets: EndpointSecrets { current: new.secret, old: Vec::new() },
+            signing: new.signing,
+            retry: new.retry,
+            timeout_ms: new.timeout_ms,
+            failing_since: None,
+            created_at: NOW,
+            updated_at: NOW,
+        });
+        done(self.open(key).map(|mut state| {
+            state.endpoints.insert(endpoint.id, Arc::clone(&endpoint));
+            Created { value: endpoint, is_new: true }
+        }))
+    }
+
+    fn endpoint<'a>(&'a self, app: AppId, reference: &'a str) -> BoxFuture<'a, Result<Arc<Endpoint>>> {
+        let state = self.state();
+        let named =
+            |found: &&Arc<Endpoint>| found.id.to_string() == reference || found.uid.as_deref() == Some(reference);
+        let found = state.endpoints.values().find(|found| found.app == app && named(found)).cloned();
+        done(found.ok_or(Error::NotFound { what: "endpoint" }))
+    }
+
+    fn endpoints(&self, app: AppId, page: Page<EndpointId>) -> BoxFuture<'_, Result<PageOf<Arc<Endpoint>>>> {
+        let state = self.state();
+        let all = state.endpoints.iter().filter(|(_, endpoint)| endpoint.app == app);
+        done(Ok(paged(all.map(|(id, endpoint)| (*id, Arc::clone(endpoint))).collect(), &page)))
+    }
+
+    fn update_endpoint(&self, _: AppId, id: EndpointId, patch: EndpointPatch) -> BoxFuture<'_, Result<Arc<Endpoint>>> {
+        let mut state = self.state();
+        let Some(found) = state.endpoints.get_mut(&id) else { return done(missing("endpoint")) };
+        let endpoint = Arc::make_mut(found);
+        endpoint.uid = patch.uid.unwrap_or(endpoint.uid.take());
+        endpoint.url = patch.url.unwrap_or(std::mem::take(&mut endpoint.url));
+        endpoint.description = patch.description.unwrap_or(std::mem::take(&mut endpoint.description));
+        endpoint.version = patch.version.unwrap_or(endpoint.version);
+        if let Some(disabled) = patch.disabled {
+            endpoint.disabled = disabled.then_some(Disabled::ByOwner);
+        }
+        endpoint.event_types = patch.event_types.unwrap_or(endpoint.event_types.take());
+        endpoint.channels = patch.channels.unwrap_or(endpoint.channels.take());
+        endpoint.throttle_rate = patch.throttle_rate.unwrap_or(endpoint.throttle_rate);
+        endpoint.metadata = patch.metadata.unwrap_or(std::mem::take(&mut endpoint.metadata));
+        match patch.headers {
+            Some(HeadersChange::Replace(headers)) => endpoint.headers = headers,
+            Some(HeadersChange::Merge { set, remove }) => {
+                endpoint.headers.retain(|name, _| !remove.contains(name));
+                endpoint.headers.extend(set);
+            }
+            None => {}
+        }
+        endpoint.retry = patch.retry.unwrap_or(endpoint.retry.take());
+        endpoint.timeout_ms = patch.timeout_ms.unwrap_or(endpoint.timeout_ms);
+        done(Ok(Arc::clone(found)))
+    }
+
+    fn delete_endpoint(&self, _: AppId, id: EndpointId) -> BoxFuture<'_, Result<()>> {
+        self.state().endpoints.remove(&id);
+        done(Ok(()))
+    }
+
+    fn rotate_secret(
+        &self,
+        _: AppId,
+        id: EndpointId,
+        secret: SecretText,
+        grace_ms: u64,
+        key: Option<CallerKey>,
+    ) -> BoxFuture<'_, Result<Arc<Endpoint>>> {
+        let mut state = match self.open(key) {
+            Ok(state) => state,
+            Err(error) => return done(Err(error)),
+        };
+        let Some(found) = state.endpoints.get_mut(&id) else { return done(missing("endpoint")) };
+        let secrets = &mut Arc::make_mut(found).secrets;
+        let old = std::mem::replace(&mut secrets.current, secret);
+        secrets.old.insert(0, OldSecret { secret: old, expires_at: NOW.plus_ms(grace_ms) });
+        done(Ok(Arc::clone(found)))
+    }
+}
+
+impl EventTypes for Memory {
+    fn create_event_type(&self, new: EventType, key: Option<CallerKey>) -> BoxFuture<'_, Result<Created<EventType>>> {
+        let name = (new.org.clone(), new.name.clone());
+        done(self.open(key).and_then(|mut state| {
+            if state.event_types.get(&name).is_some_and(|found| !found.archived) {
+                return Err(Error::Conflict { code: "event_type_exists", reason: "it exists".to_owned() });
+            }
+            state.event_types.insert(name, new.clone());
+            Ok(Created { value: new, is_new: true })
+        }))
+    }
+
+    fn event_type<'a>(&'a self, org: &'a OrgId, name: &'a str) -> BoxFuture<'a, Result<EventType>> {
+        let found = self.state().event_types.get(&(org.clone(), name.to_owned())).cloned();
+        done(found.ok_or(Error::NotFound { what: "event type" }))
+    }
+
+    fn event_types(
+        &self,
+        org: OrgId,
+        include_archived: bool,
+        page: Page<String>,
+    ) -> BoxFuture<'_, Result<PageOf<EventType>>> {
+        let state = self.state();
+        let wanted = |found: &&EventType| {
+            found.org == org
+                && (include_archived || !found.archived)
+                && page.after.as_ref().is_none_or(|after| found.name > *after)
+        };
+        let mut items: Vec<EventType> = state.event_types.values().filter(wanted).cloned().collect();
+        let done_now = items.len() <= page.limit as usize;
+        items.truncate(page.limit as usize);
+        done(Ok(PageOf { items, done: done_now }))
+    }
+
+    fn update_event_type<'a>(
+        &'a self,
+        org: &'a OrgId,
+        name: &'a str,
+        patch: EventTypePatch,
+    ) -> BoxFuture<'a, Result<EventType>> {
+        let mut state = self.state();
+        let Some(found) = state.event_types.get_mut(&(org.clone(), name.to_owned())) else {
+            return done(missing("event type"));
+        };
+        found.description = patch.description.unwrap_or(std::mem::take(&mut found.description));
+        found.archived = patch.archived.unwrap_or(found.archived);
+        found.deprecated = patch.deprecated.unwrap_or(found.deprecated);
+        found.feature_flags = patch.feature_flags.unwrap_or(std::mem::take(&mut found.feature_flags));
+        found.group_name = patch.group_name.unwrap_or(found.group_name.take());
+        found.schemas = patch.schemas.unwrap_or(found.schemas.take());
+        done(Ok(found.clone()))
+    }
+
+    fn delete_event_type<'a>(&'a self, org: &'a OrgId, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        let removed = self.state().event_types.remove(&(org.clone(), name.to_owned()));
+        done(removed.map(drop).ok_or(Error::NotFound { what: "event type" }))
+    }
+}
+
+impl Tokens for Memory {
+    fn create_token(&self, token: Token) -> BoxFuture<'_, Result<()>> {
+        self.state().tokens.insert(token.hash, Arc::new(token));
+        done(Ok(()))
+    }
+
+    fn token_cached(&self, hash: &[u8; 32]) -> Option<Arc<Token>> {
+        self.state().tokens.get(hash).filter(|token| token.id.low() % 2 == 0).cloned()
+    }
+
+    fn token(&self, hash: [u8; 32]) -> BoxFuture<'_, Result<Arc<Token>>> {
+        done(self.state().tokens.get(&hash).cloned().ok_or(Error::NotFound { what: "token" }))
+    }
+
+    fn tokens(&self, org: OrgId) -> BoxFuture<'_, Result<Vec<Token>>> {
+        let state = self.state();
+        done(Ok(state
+            .tokens
+            .values()
+            .filter(|token| token.principal.org == org)
+            .map(|token| (**token).clone())
+            .collect()))
+    }
+
+    fn revoke_token(&self, org: OrgId, id: TokenId) -> BoxFuture<'_, Result<()>> {
+        let mut state = self.state();
+        let count = state.tokens.len();
+        state.tokens.retain(|_, token| token.id != id || token.principal.org != org);
+        let removed = state.tokens.len() < count;
+        done(if removed { Ok(()) } else { missing("token") })
+    }
+}
+
+impl Intake for Memory {
+    fn submit(&self, submission: Submission) -> BoxFuture<'_, Result<Accepted>> {
+        let id = EventId::from_u128(self.next());
+        done(self.open(None).map(|mut state| {
+            let event = Event {
+                id,
+                app: submission.app,
+                event_type: submission.event_type.clone(),
+                uid: submission.uid.clone(),
+                channels: submission.channels.clone(),
+                body: Some(submission.body.clone()),
+                content_type: submission.content_type.clone(),
+            };
+            state.events.insert(id, event);
+            state.submissions.push(submission);
+            Accepted { id, repeat: false }
+        }))
+    }
+}
+
+impl Reading for Memory {
+    fn event<'a>(&'a self, app: AppId, reference: &'a str) -> BoxFuture<'a, Result<Event>> {
+        done(self.find_event(app, reference))
+    }
+
+    fn events(&self, app: AppId, filter: EventFilter, page: Page<EventId>) -> BoxFuture<'_, Result<PageOf<Event>>> {
+        let state = self.state();
+        let wanted = |event: &&Event| {
+            event.app == app && (filter.event_types.is_empty() || filter.event_types.contains(&event.event_type))
+        };
+        let all = state.events.values().filter(wanted).cloned().map(|event| (event.id, event)).collect();
+        done(Ok(paged(all, &page)))
+    }
+
+    fn destinations(&self, app: AppId, event: EventId) -> BoxFuture<'_, Result<Vec<Destination>>> {
+        if let Err(error) = self.find_event(app, &event.to_string()) {
+            return done(Err(error));
+        }
+        let states = DeliveryState::ALL.iter().copied().cycle();
+        let state = self.state();
+        let endpoints = state.endpoints.values().filter(|endpoint| endpoint.app == app).cloned();
+        let destination = |(endpoint, state)| Destination {
+            endpoint,
+            state,
+            cause: Some(Cause::Timeout),
+            tries: 2,
+            run: 1,
+            next_due: (state == DeliveryState::Retrying).then_some(NOW.plus_ms(5_000)),
+        };
+        done(Ok(endpoints.zip(states).map(destination).collect()))
+    }
+
+    fn attempts_of_event(
+        &self,
+        _: AppId,
+        event: EventId,
+        filter: AttemptFilter,
+        page: Page<AttemptId>,
+    ) -> BoxFuture<'_, Result<PageOf<Attempt>>> {
+        let state = self.state();
+        let wanted = |attempt: &&Attempt| {
+            attempt.event == event && filter.succeeded.is_none_or(|good| good == (attempt.cause == Cause::Ok))
+        };
+        let all = state.attempts.values().filter(wanted).cloned().map(|attempt| (attempt.id, attempt)).collect();
+        done(Ok(paged(all, &page)))
+    }
+
+    fn attempts_of_endpoint(
+        &self,
+        _: AppId,
+        endpoint: EndpointId,
+        _: AttemptFilter,
+        page: Page<AttemptId>,
+    ) -> BoxFuture<'_, Result<PageOf<Attempt>>> {
+        let state = self.state();
+        let all = state.attempts.values().filter(|attempt| attempt.endpoint == endpoint).cloned();
+        done(Ok(paged(all.map(|attempt| (attempt.id, attempt)).collect(), &page)))
+    }
+
+    fn attempt(&self, _: AppId, event: EventId, attempt: AttemptId) -> BoxFuture<'_, Result<Attempt>> {
+        let found = self.state().attempts.get(&attempt).filter(|attempt| attempt.event == event).cloned();
+        done(found.ok_or(Error::NotFound { what: "attempt" }))
+    }
+
+    fn endpoint_stats(&self, _: AppId, _: EndpointId, _: UnixMs, _: UnixMs) -> BoxFuture<'_, Result<EndpointStats>> {
+        done(Ok(EndpointStats { success: 5, fail: 4, pending: 3, retrying: 2, cancelled: 1 }))
+    }
+
+    fn totals(&self) -> BoxFuture<'_, Result<StoreTotals>> {
+        done(Ok(StoreTotals { queue_rows: 3, ..StoreTotals::default() }))
+    }
+}
+
+fn task(id: TaskId) -> Task {
+    Task { id, kind: TaskKind::Recover, status: TaskStatus::Running, queued: 7, updated_at: NOW }
+}
+
+impl Replays for Memory {
+    fn resend(&self, app: AppId, event: EventId, _: EndpointId, key: Option<CallerKey>) -> BoxFuture<'_, Result<()>> {
+        let event = self.find_event(app, &event.to_string());
+        done(event.and_then(|event| match event.body {
+            Some(_) => self.open(key).map(drop),
+            None => Err(Error::Conflict { code: "missing_payload", reason: "the payload is gone".to_owned() }),
+        }))
+    }
+
+    fn recover(
+        &self,
+        _: AppId,
+        _: EndpointId,
+        _: UnixMs,
+        _: UnixMs,
+        key: Option<CallerKey>,
+    ) -> BoxFuture<'_, Result<Task>> {
+        let id = TaskId::from_u128(self.next());
+        done(self.open(key).map(|_| task(id)))
+    }
+
+    fn task(&self, id: TaskId) -> BoxFuture<'_, Result<Task>> {
+        done(if id.as_u128() == 0 { missing("task") } else { Ok(task(id)) })
+    }
+}
+
+impl Maintenance for Memory {
+    fn step(&self, _: Duty) -> BoxFuture<'_, Result<Step>> {
+        done(Ok(Step::default()))
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<()>> {
+        done(self.open(None).map(drop))
+    }
+}
+
+impl Memory {
+    /// Remembers an attempt, as the engine would have settled it.
+    pub(crate) fn add_attempt(&self, event: EventId, endpoint: EndpointId, cause: Cause) -> AttemptId {
+        let id = AttemptId::from_u128(self.next());
+        let (status, excerpt) = if cause == Cause::Ok { (200, "fine") } else { (500, "not fine") };
+        let url = "http://receiver.example/".to_owned();
+        let (run, number, duration_ms, trigger) = (0, 1, 12, Trigger::Manual);
+        let excerpt = excerpt.to_owned();
+        let attempt = Attempt { id, event, endpoint, run, number, url, cause, status, duration_ms, excerpt, trigger };
+        self.state().attempts.insert(id, attempt);
+        id
+    }
+
+    /// Forgets the body of an event.
+    pub(crate) fn expunge(&self, event: EventId) {
+        self.state().events.get_mut(&event).unwrap().body = None;
+    }
+
+    /// The body of the last submission.
+    pub(crate) fn last_body(&self) -> Bytes {
+        self.state().submissions.last().unwrap().body.clone()
+    }
+
+    /// Keeps a token of this text.
+    pub(crate) fn add_token(&self, hash: [u8; 32], principal: Principal, expires_at: Option<UnixMs>) {
+        let id = TokenId::from_u128(self.next());
+        let token = Token { id, name: "t".to_owned(), hash, principal, created_at: NOW, expires_at };
+        self.state().tokens.insert(hash, Arc::new(token));
+    }
+}

@@ -1,0 +1,8 @@
+//! The lab over real sockets.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
+mod receiver;

@@ -1,0 +1,124 @@
+//! Configuration: defaults, then a TOML file, then the environment, then flags; everything checked at once. Must not
+//! know what the settings are used for.
+
+mod docs;
+mod keys;
+mod layers;
+mod rules;
+
+pub(crate) use keys::{Config, HeaderFamily, LogFormat};
+pub(crate) use layers::Wrong;
+pub(crate) use rules::{duration_ms, show_ms};
+
+use layers::Values;
+use rules::Raw;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The flags that every command with a configuration takes.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct ConfigArgs {
+    /// Directory that holds everything hookfast keeps [default: ./hookfast-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// TOML file with settings; HOOKFAST_CONFIG names one too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Any setting of docs/configuration.md, as in `--set retry.delays=1s,5s`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// Settings that a command gives on its own account: above the file and the environment, with the flag to blame.
+pub(crate) type Overrides<'a> = &'a [(&'a str, String, &'a str)];
+
+/// Reads the configuration of this process. On faults: all of them.
+pub(crate) fn load(args: &ConfigArgs, overrides: Overrides<'_>) -> Result<Config, Vec<Wrong>> {
+    // A variable that is no UTF-8 can be none of ours.
+    let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    load_from(args, overrides, variables.collect())
+}
+
+fn load_from(
+    args: &ConfigArgs,
+    overrides: Overrides<'_>,
+    variables: Vec<(String, String)>,
+) -> Result<Config, Vec<Wrong>> {
+    let mut values = Values::default();
+    let named = variables.iter().find(|(name, value)| name == "HOOKFAST_CONFIG" && !value.is_empty());
+    if let Some(file) = args.config.clone().or_else(|| named.map(|(_, value)| value.into())) {
+        values.file(&file);
+    }
+    values.environment(variables.into_iter());
+    if let Some(dir) = &args.data_dir {
+        values.give("server.data_dir", Raw::Text(dir.display().to_string()), "--data-dir".into());
+    }
+    for (key, value, flag) in overrides {
+        values.give(key, Raw::Text(value.clone()), (*flag).into());
+    }
+    for pair in &args.set {
+        match pair.split_once('=') {
+            Some((key, value)) => values.give(key.trim(), Raw::Text(value.into()), "--set".into()),
+            None => values.fault("--set", "", format!("expected KEY=VALUE, found `{pair}`")),
+        }
+    }
+    let mut config = Config::read(&mut values);
+    if let Some(config) = &mut config {
+        follow(config, &values);
+        check_together(config, &mut values);
+    }
+    let faults = values.into_faults();
+    match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => Err(faults),
+    }
+}
+
+/// Whoever lowers a whole need not name its parts: those that nobody gave follow.
+fn follow(config: &mut Config, values: &Values) {
+    let delivery = &mut config.delivery;
+    let is_default = |key: &str| values.origin(key) == layers::DEFAULT;
+    if is_default("delivery.connect_timeout_ms") {
+        delivery.connect_timeout_ms = delivery.connect_timeout_ms.min(delivery.timeout_ms);
+    }
+    if is_default("delivery.in_flight_per_endpoint_max") {
+        delivery.in_flight_per_endpoint_max = delivery.in_flight_per_endpoint_max.min(delivery.in_flight_max);
+    }
+}
+
+/// What no key can be blamed for alone.
+fn check_together(config: &Config, values: &mut Values) {
+    let delivery = &config.delivery;
+    let mut fault = |key: &str, problem: String| {
+        let origin = values.origin(key);
+        values.fault(origin, key, problem);
+    };
+    if delivery.in_flight_per_endpoint_max > delivery.in_flight_max {
+        let (one, all) = (delivery.in_flight_per_endpoint_max, delivery.in_flight_max);
+        fault(
+            "delivery.in_flight_per_endpoint_max",
+            format!("expected at most delivery.in_flight_max ({all}), found {one}"),
+        );
+    }
+    if delivery.connect_timeout_ms > delivery.timeout_ms {
+        let (part, whole) = (show_ms(delivery.connect_timeout_ms), show_ms(delivery.timeout_ms));
+        fault("delivery.connect_timeout_ms", format!("expected at most delivery.timeout_ms ({whole}), found {part}"));
+    }
+    if delivery.memory_slots > 0 && delivery.memory_bytes_max < config.server.body_bytes_max {
+        let (memory, body) = (delivery.memory_bytes_max, config.server.body_bytes_max);
+        fault(
+            "delivery.memory_bytes_max",
+            format!("expected room for one body (server.body_bytes_max, {body}), found {memory}"),
+        );
+    }
+}
+
+impl Config {
+    /// Nobody but this machine can reach the server, so it may deliver to this machine.
+    pub(crate) fn may_deliver_to_loopback(&self, bound: SocketAddr) -> bool {
+        bound.ip().is_loopback() && self.server.public_url.is_none() && self.server.trusted_proxies.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The four sources, their order, and what is said about what is wrong.
+
+use super::keys::keys;
+use super::*;
+use std::io::Write as _;
+
+fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn faults(toml: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let file = file(toml);
+    let args = ConfigArgs { config: Some(file.path().to_owned()), ..ConfigArgs::default() };
+    let name = file.path().display().to_string();
+    let faults = load_from(&args, &[], env(variables)).expect_err("a fault");
+    faults.iter().map(|fault| fault.to_string().replace(&name, "FILE")).collect()
+}
+
+#[test]
+fn every_default_keeps_its_own_rule() {
+    let config = load_from(&ConfigArgs::default(), &[], Vec::new()).unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8071");
+    assert_eq!(config.retry.delays, hookfast_core::retry::RetryPolicy::default().delays_ms);
+    assert_eq!(config.server.body_bytes_max, hookfast_core::limits::BODY_BYTES_MAX as u64);
+    assert_eq!(config.delivery.breaker_gap_ms_max, None);
+    assert!(config.delivery.allow_networks.is_empty());
+}
+
+#[test]
+fn a_later_source_wins_over_an_earlier_one() {
+    let file = file("[server]\nlisten = '127.0.0.1:1'\ndrain_ms = 1\nbody_timeout_ms = 1\ndata_dir = 'a'\n");
+    let args = ConfigArgs {
+        config: Some(file.path().to_owned()),
+        data_dir: Some("d".into()),
+        set: vec!["server.body_timeout_ms=3s".into()],
+    };
+    let variables = env(&[
+        ("HOOKFAST_SERVER__LISTEN", "127.0.0.1:3"),
+        ("HOOKFAST_LISTEN", "127.0.0.1:2"),
+        ("HOOKFAST_SERVER__BODY_TIMEOUT_MS", "2"),
+        ("HOOKFAST_DATA_DIR", "b"),
+        ("HOOKFAST_RETRY__DELAYS", "100ms, 2s"),
+    ]);
+    let config = load_from(&args, &[], variables).unwrap();
+    assert_eq!(config.server.listen.port(), 3, "the long variable wins over the short one");
+    assert_eq!((config.server.drain_ms, config.server.body_timeout_ms), (1, 3000));
+    assert_eq!(config.server.data_dir, PathBuf::from("d"));
+    assert_eq!(config.retry.delays, [100, 2000]);
+}
+
+#[test]
+fn everything_wrong_is_said_at_once_with_its_place() {
+    let toml = "\
+[server]
+lisen = '127.0.0.1:1'
+drain_ms = 'soon'
+
+[retry]
+delays = ['5s', 'later']
+
+[deliver]
+timeout_ms = 1
+";
+    let variables = [
+        ("HOOKFAST_DELIVERY__IN_FLIGHT_MAX", "0"),
+        ("HOOKFAST_SERVER_DRAIN_MS", "5"),
+        ("HOOKFAST_URL", "http://elsewhere"),
+        ("UNRELATED", "x"),
+    ];
+    let found = faults(toml, &variables);
+    let wanted = [
+        "FILE:2: server.lisen: unknown key, did you mean server.listen?",
+        "FILE:3: server.drain_ms: expected a duration from 0ms to 10m (`250ms`, `5s`, `5m`, `2h`; a plain number is ms), \
+         found `soon`",
+        "FILE:6: retry.delays: expected a list of at most 50 durations up to 7d (`[\"100ms\", \"5s\"]`, in the \
+         environment `100ms,5s`), found [5s, later]",
+        "FILE:8: deliver: unknown section, did you mean [delivery]?",
+        "HOOKFAST_DELIVERY__IN_FLIGHT_MAX: delivery.in_flight_max: expected a whole number from 1 to 65536, found `0`",
+        "HOOKFAST_SERVER_DRAIN_MS: unknown variable, did you mean HOOKFAST_SERVER__DRAIN_MS?",
+    ];
+    for line in wanted {
+        assert!(found.iter().any(|fault| fault == line), "missing: {line}\nfound: {found:#?}");
+    }
+    assert_eq!(found.len(), wanted.len(), "{found:#?}");
+}
+
+#[test]
+fn a_part_that_nobody_gave_follows_its_whole() {
+    let small = env(&[("HOOKFAST_DELIVERY__TIMEOUT_MS", "1s"), ("HOOKFAST_DELIVERY__IN_FLIGHT_MAX", "8")]);
+    let delivery = load_from(&ConfigArgs::default(), &[], small).unwrap().delivery;
+    assert_eq!((delivery.connect_timeout_ms, delivery.in_flight_per_endpoint_max), (1_000, 8));
+    let large = env(&[("HOOKFAST_DELIVERY__TIMEOUT_MS", "20s")]);
+    assert_eq!(load_from(&ConfigArgs::default(), &[], large).unwrap().delivery.connect_timeout_ms, 5_000);
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    let found = faults("[delivery]\nin_flight_per_endpoint_max = 64\nin_flight_max = 8\n", &[]);
+    assert_eq!(
+        found,
+        ["FILE:2: delivery.in_flight_per_endpoint_max: expected at most delivery.in_flight_max (8), found 64"]
+    );
+}
+
+#[test]
+fn what_is_not_toml_or_in_the_wrong_place_is_refused() {
+    assert!(faults("[server\nlisten = 1", &[])[0].starts_with("FILE:1: not TOML: "));
+    assert_eq!(
+        faults("listen = '127.0.0.1:1'", &[]),
+        ["FILE:1: listen: expected a section; did you mean listen under [server]?"]
+    );
+    assert_eq!(
+        faults("[server]\n[server.listen]\nx = 1", &[]),
+        ["FILE:2: server.listen: expected a value, found a table"]
+    );
+    assert_eq!(
+        faults("[server]\njwt_secret = 'x'", &[]),
+        ["FILE:2: server.jwt_secret: unknown key, did you mean auth.jwt_secret?"]
+    );
+    let missing = ConfigArgs { config: Some("no/such/file.toml".into()), ..ConfigArgs::default() };
+    let found = load_from(&missing, &[], Vec::new()).unwrap_err();
+    assert!(found[0].to_string().starts_with("no/such/file.toml: the file cannot be read: "));
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let found = faults("[auth]\njwt_secret = 'hunter2'\n[store]\nsecret_key = 'hunter2'", &[]);
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|fault| !fault.contains("hunter2") && fault.contains("not shown")), "{found:?}");
+    let args = ConfigArgs { set: vec!["auth.jwt_secret=correct horse".into()], ..ConfigArgs::default() };
+    let config = load_from(&args, &[], Vec::new()).unwrap();
+    assert!(!format!("{config:?}").contains("horse"));
+}
+
+#[test]
+fn loopback_targets_are_open_only_when_nobody_else_can_reach_the_server() {
+    let config = |set: &[&str]| {
+        let set = set.iter().map(|pair| (*pair).to_owned()).collect();
+        load_from(&ConfigArgs { set, ..ConfigArgs::default() }, &[], Vec::new()).unwrap()
+    };
+    let here = "127.0.0.1:8071".parse().unwrap();
+    assert!(config(&[]).may_deliver_to_loopback(here));
+    assert!(!config(&[]).may_deliver_to_loopback("0.0.0.0:8071".parse().unwrap()));
+    assert!(!config(&["server.public_url=https://hooks.example.com"]).may_deliver_to_loopback(here));
+    assert!(!config(&["server.trusted_proxies=10.0.0.0/8"]).may_deliver_to_loopback(here));
+}
+
+#[test]
+fn every_key_has_a_meaning_and_a_name_of_its_own() {
+    let keys = keys();
+    for key in &keys {
+        assert!(key.doc.trim().len() > 10, "{}", key.path());
+        assert_eq!(keys.iter().filter(|other| other.path() == key.path()).count(), 1);
+    }
+}
