@@ -178,10 +178,14 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
+fn retry_policy(config: &Config) -> RetryPolicy {
+    RetryPolicy { delays_ms: config.retry.delays.clone(), jitter: config.retry.jitter }
+}
+
 fn engine_config(config: &Config) -> EngineConfig {
     let delivery = &config.delivery;
     EngineConfig {
-        retry: RetryPolicy { delays_ms: config.retry.delays.clone(), jitter: config.retry.jitter },
+        retry: retry_policy(config),
         in_flight_max: count(delivery.in_flight_max),
         in_flight_per_endpoint_max: count(delivery.in_flight_per_endpoint_max),
         memory_slots: delivery.memory_slots,
@@ -200,6 +204,7 @@ fn sqlite_config(config: &Config) -> SqliteConfig {
         secret_key: config.store.secret_key.clone(),
         disk_reserve_bytes: config.store.disk_reserve_bytes,
         retention_days_default: config.store.retention_days_default,
+        retry: retry_policy(config),
         ..SqliteConfig::new(config.server.data_dir.clone())
     }
 }

@@ -2,7 +2,6 @@
 //! acknowledged is lost, and repeats stay within their bound.
 
 use crate::rig::{Rig, assert_intact, seeded, torture};
-use hookfast_lab::process::Server;
 use hookfast_lab::receiver::Behaviour;
 use std::time::{Duration, Instant};
 
@@ -69,19 +68,13 @@ async fn a_process_whose_directory_was_taken_over_ends_itself() {
     let mut rig = Rig::start(&[Behaviour::Ok], &[]).await;
     let load = rig.load(8);
     load.reach(200).await;
-    rig.server().freeze().unwrap();
-    // Somebody deletes the lock file and starts a second server on the directory.
-    std::fs::remove_file(rig.config.data_dir.join("lock")).unwrap();
-    let mut second = rig.config.clone();
-    second.listen.set_port(hookfast_lab::process::free_port().unwrap());
-    second.log = rig.dir.path().join("second.log");
-    let second = Server::start(second).await.unwrap();
+    let report = load.stop().await;
+    let second = rig.freeze_and_take_over().await;
     let from_us = rig.clock.now_us();
     rig.server().resume().unwrap();
     let status = rig.ended(from_us).await;
     assert!(!status.success(), "a fenced process must not end with success");
     assert!(second.terminate(40_000).await.unwrap().success());
     rig.restart().await;
-    let report = load.stop().await;
     rig.assert_sound(&report).await;
 }

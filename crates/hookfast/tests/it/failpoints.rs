@@ -105,12 +105,7 @@ async fn planted_missing_fence_is_caught() {
     let mut rig = Rig::start(&[Behaviour::Ok], &[("HOOKFAST_PLANTED", "no_fence")]).await;
     let load = rig.load(8);
     load.reach(100).await;
-    rig.server().freeze().unwrap();
-    std::fs::remove_file(rig.config.data_dir.join("lock")).unwrap();
-    let mut second = rig.config.clone();
-    second.listen.set_port(hookfast_lab::process::free_port().unwrap());
-    second.log = rig.dir.path().join("second.log");
-    let second = hookfast_lab::process::Server::start(second).await.unwrap();
+    let second = rig.freeze_and_take_over().await;
     rig.server().resume().unwrap();
     // Without a fence both go on: the first one acknowledges events on a store that is no longer its own.
     let before = load.progress.counts().accepted;
