@@ -3,7 +3,7 @@
 use super::{BoxFuture, Page, PageOf};
 use crate::delivery::{Cause, DeliveryState};
 use crate::model::{Attempt, CallerKey, Endpoint, Event};
-use crate::{AppId, AttemptId, EndpointId, EventId, Result, TaskId, UnixMs};
+use crate::{AppId, AttemptId, EndpointId, EventId, OrgId, Result, TaskId, UnixMs};
 use std::sync::Arc;
 
 /// Which events.
@@ -189,6 +189,6 @@ pub trait Replays: Send + Sync {
         key: Option<CallerKey>,
     ) -> BoxFuture<'_, Result<Task>>;
 
-    /// One task.
-    fn task(&self, id: TaskId) -> BoxFuture<'_, Result<Task>>;
+    /// One task of an organisation.
+    fn task<'a>(&'a self, org: &'a OrgId, id: TaskId) -> BoxFuture<'a, Result<Task>>;
 }

@@ -480,7 +480,7 @@ impl Replays for Memory {
         done(self.open(key).map(|_| task(id)))
     }
 
-    fn task(&self, id: TaskId) -> BoxFuture<'_, Result<Task>> {
+    fn task<'a>(&'a self, _: &'a OrgId, id: TaskId) -> BoxFuture<'a, Result<Task>> {
         done(if id.as_u128() == 0 { missing("task") } else { Ok(task(id)) })
     }
 }

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use hookfast_core::delivery::DeliveryState;
 use hookfast_core::model::CallerKey;
 use hookfast_core::ports::{BoxFuture, Replays, Task, TaskKind, TaskStatus};
-use hookfast_core::{AppId, EndpointId, Error as PortError, EventId, TaskId, UnixMs};
+use hookfast_core::{AppId, EndpointId, Error as PortError, EventId, OrgId, TaskId, UnixMs};
 use rusqlite::{Connection, OptionalExtension};
 
 /// Deliveries looked at in one step of a task.
@@ -205,7 +205,14 @@ impl Replays for SqliteStore {
         self.write(move |tx| recover(tx, (app, endpoint), since, until, key.as_ref()))
     }
 
-    fn task(&self, id: TaskId) -> BoxFuture<'_, hookfast_core::Result<Task>> {
-        self.readers.read(move |conn| task(conn, id))
+    fn task<'a>(&'a self, org: &'a OrgId, id: TaskId) -> BoxFuture<'a, hookfast_core::Result<Task>> {
+        let org = org.clone();
+        self.readers.read(move |conn| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM tasks t JOIN applications a ON a.no = t.app
+                       WHERE t.id = ?1 AND a.org = ?2)";
+            let is_theirs: bool =
+                conn.prepare_cached(sql)?.query_row((codec::id_bytes(id), org.as_str()), |row| row.get(0))?;
+            if is_theirs { task(conn, id) } else { Err(not_found("task")) }
+        })
     }
 }

@@ -4,7 +4,7 @@ use crate::{Backend, Grants, World};
 use hookfast_core::delivery::DeliveryState;
 use hookfast_core::model::{CallerKey, NewEvent, Trigger};
 use hookfast_core::ports::{Duty, EndpointPatch, TaskKind, TaskStatus};
-use hookfast_core::{AppId, EndpointId, Error, ErrorKind, EventId, TaskId};
+use hookfast_core::{AppId, EndpointId, Error, ErrorKind, EventId, OrgId, TaskId};
 use std::collections::BTreeSet;
 
 /// An event that ended at its first try.
@@ -134,12 +134,15 @@ pub async fn recover_replays_the_dead_of_its_time_and_no_others<B: Backend>() {
     let task = replays.recover(app, endpoint, since, until, None).await.unwrap();
     assert_eq!(task.kind, TaskKind::Recover);
     world.run(Duty::Tasks).await;
-    let task = replays.task(task.id).await.unwrap();
+    let task = replays.task(&OrgId::default_org(), task.id).await.unwrap();
     assert_eq!((task.status, task.queued), (TaskStatus::Finished, 2));
     let claim = world.claim(endpoint, 10).await;
     assert!(claim.deliveries.iter().all(|delivery| delivery.key.run == 1 && delivery.trigger == Trigger::Manual));
     assert_eq!(claim.deliveries.iter().map(|delivery| delivery.key.event).collect::<BTreeSet<_>>(), dead);
-    assert_eq!(replays.task(TaskId::from_u128(1)).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let org = OrgId::default_org();
+    assert_eq!(replays.task(&org, TaskId::from_u128(1)).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let stranger: OrgId = "org_stranger".parse().unwrap();
+    assert_eq!(replays.task(&stranger, task.id).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 /// A restart in the middle: each dead delivery is queued once, and the task ends.
@@ -154,11 +157,11 @@ pub async fn a_recover_goes_on_after_a_restart<B: Backend>() {
     world.settle(handed.iter().map(|delivery| world.dead(delivery)).collect()).await;
     world.clock.advance_ms(60_000);
     let task = world.store().replays.recover(app, endpoint, since, world.now(), None).await.unwrap().id;
-    assert_eq!(world.store().replays.task(task).await.unwrap().status, TaskStatus::Running);
+    assert_eq!(world.store().replays.task(&OrgId::default_org(), task).await.unwrap().status, TaskStatus::Running);
     world.store().maintenance.step(Duty::Tasks).await.unwrap();
     world.restart().await;
     world.run(Duty::Tasks).await;
-    let ended = world.store().replays.task(task).await.unwrap();
+    let ended = world.store().replays.task(&OrgId::default_org(), task).await.unwrap();
     assert_eq!((ended.status, ended.queued), (TaskStatus::Finished, 1_500));
     let claimed = world.claim(endpoint, 5_000).await.deliveries;
     assert_eq!(claimed.len(), 1_500);

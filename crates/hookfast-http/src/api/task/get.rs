@@ -18,9 +18,9 @@ use std::sync::Arc;
 )]
 pub(super) async fn get_task(
     State(shared): State<Arc<Shared>>,
-    _caller: OrgCaller,
+    OrgCaller(principal): OrgCaller,
     params: PathParams,
 ) -> Result<Response, ApiError> {
     let id = params.get("task_id").parse().map_err(|_| ApiError::not_found("task"))?;
-    Ok(json(StatusCode::OK, &TaskOut::from(&shared.api.ports.replays.task(id).await?)))
+    Ok(json(StatusCode::OK, &TaskOut::from(&shared.api.ports.replays.task(&principal.org, id).await?)))
 }
