@@ -69,8 +69,9 @@ async fn a_process_whose_directory_was_taken_over_ends_itself() {
     let load = rig.load(8);
     load.reach(200).await;
     let report = load.stop().await;
-    let second = rig.freeze_and_take_over().await;
+    // What it had in flight when it was frozen is sent again by the second one.
     let from_us = rig.clock.now_us();
+    let second = rig.freeze_and_take_over().await;
     rig.server().resume().unwrap();
     let status = rig.ended(from_us).await;
     assert!(!status.success(), "a fenced process must not end with success");

@@ -14,42 +14,89 @@ use tempfile::TempDir;
 const CUT: &str = "import fcntl,os,struct,sys;f=os.open(sys.argv[1],os.O_RDONLY);print('ready',flush=True);\
 sys.stdin.readline();fcntl.ioctl(f,0x8004587D,struct.pack('I',2))";
 
-/// A mounted file system below a temporary directory. Dropping it unmounts it.
-pub(crate) struct Disk {
-    dir: TempDir,
-    mounted: bool,
+/// A mount, undone when dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn make(options: &[&str], what: &Path, path: PathBuf) -> Result<Self, String> {
+        if !path.exists() {
+            std::fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        run(Command::new("mount").args(options).arg(what).arg(&path))?;
+        Ok(Self(path))
+    }
+
+    /// A file system in memory.
+    fn memory(mib: u64, path: PathBuf) -> Result<Self, String> {
+        Self::make(&["-t", "tmpfs", "-o", &format!("size={mib}m")], Path::new("tmpfs"), path)
+    }
+
+    /// An image that is written when somebody syncs, and else hardly ever.
+    fn image(image: &Path, path: PathBuf) -> Result<Self, String> {
+        Self::make(&["-o", "loop,commit=600"], image, path)
+    }
+
+    fn unmount(&self) -> Result<(), String> {
+        run(Command::new("umount").arg(&self.0))
+    }
 }
 
-fn run(program: &str, args: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // A server that was killed a moment ago may still have its files open.
+        for _ in 0..100 {
+            if self.unmount().is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // It goes as soon as nobody uses it any more.
+        let _ = run(Command::new("umount").arg("--lazy").arg(&self.0));
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{program}: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if output.status.success() { Ok(()) } else { Err(format!("{program}: {} {said}", output.status)) }
 }
 
+/// A file system below a temporary directory. Dropping it unmounts it.
+pub(crate) struct Disk {
+    // Dropped in this order.
+    mount: Option<Mount>,
+    /// Where its image lies, if it has one: in memory, so that a sync takes as long as on a good disk, whatever the
+    /// disk of this machine is busy with.
+    _under: Option<Mount>,
+    dir: TempDir,
+}
+
 impl Disk {
-    /// An ext4 on a loop device that writes nothing by itself. `None`, and the test is skipped, where none can be had.
+    /// An ext4 whose power can be cut. `None`, and the test is skipped, where none can be had.
     pub(crate) fn ext4(mib: u64) -> Option<Self> {
-        let mut disk = Self { dir: tempfile::tempdir().unwrap(), mounted: false };
-        std::fs::create_dir(disk.path()).unwrap();
-        File::create(disk.image()).unwrap().set_len(mib << 20).unwrap();
-        let made = run("mkfs.ext4", &["-qF", disk.image().to_str().unwrap()]).and_then(|()| disk.mount_image());
-        // Whether power can be cut shows only when it is: first on an empty disk.
-        let ready = made
-            .and_then(|()| disk.try_switch()?.try_off())
-            .and_then(|()| disk.unmount())
-            .and_then(|()| disk.mount_image());
-        said(ready, "no power cut here").then_some(disk)
+        said(Self::try_ext4(mib), "no power cut here")
     }
 
-    /// A file system in memory of a fixed size. `None`, and the test is skipped, where none can be had.
+    fn try_ext4(mib: u64) -> Result<Self, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let under = Mount::memory(mib, dir.path().join("under"))?;
+        let mut disk = Self { mount: None, _under: Some(under), dir };
+        let image = disk.image();
+        File::create(&image).and_then(|file| file.set_len(mib << 20)).map_err(|error| error.to_string())?;
+        run(Command::new("mkfs.ext4").arg("-qF").arg(&image))?;
+        // Whether power can be cut shows only when it is: first on an empty disk.
+        disk.mount = Some(Mount::image(&image, disk.path())?);
+        disk.try_switch()?.try_off()?;
+        disk.power_on();
+        Ok(disk)
+    }
+
+    /// A file system of a fixed size. `None`, and the test is skipped, where none can be had.
     pub(crate) fn tmpfs(mib: u64) -> Option<Self> {
-        let mut disk = Self { dir: tempfile::tempdir().unwrap(), mounted: false };
-        std::fs::create_dir(disk.path()).unwrap();
-        let size = format!("size={mib}m");
-        let mounted = run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", disk.path().to_str().unwrap()]);
-        disk.mounted = mounted.is_ok();
-        said(mounted, "no disk of its own to fill here").then_some(disk)
+        let dir = tempfile::tempdir().unwrap();
+        let mount = said(Mount::memory(mib, dir.path().join("m")), "no disk of its own to fill here")?;
+        Some(Self { mount: Some(mount), _under: None, dir })
     }
 
     /// Where it is mounted.
@@ -58,20 +105,7 @@ impl Disk {
     }
 
     fn image(&self) -> PathBuf {
-        self.dir.path().join("image")
-    }
-
-    fn mount_image(&mut self) -> Result<(), String> {
-        let (image, path) = (self.image(), self.path());
-        run("mount", &["-o", "loop,commit=600", image.to_str().unwrap(), path.to_str().unwrap()])?;
-        self.mounted = true;
-        Ok(())
-    }
-
-    fn unmount(&mut self) -> Result<(), String> {
-        run("umount", &[self.path().to_str().unwrap()])?;
-        self.mounted = false;
-        Ok(())
+        self.dir.path().join("under/image")
     }
 
     /// Gets ready to cut its power, so that the cut itself takes no time.
@@ -90,8 +124,8 @@ impl Disk {
 
     /// Mounts what had reached the disk. Nobody may use it any more.
     pub(crate) fn power_on(&mut self) {
-        self.unmount().unwrap();
-        self.mount_image().unwrap();
+        drop(self.mount.take());
+        self.mount = Some(Mount::image(&self.image(), self.path()).unwrap());
     }
 
     /// Takes `bytes` of its space, or all that is left.
@@ -146,25 +180,8 @@ impl Filler {
     }
 }
 
-fn said(had: Result<(), String>, what: &str) -> bool {
-    if let Err(error) = &had {
-        skip(&format!("{what}: {error}"));
-    }
-    had.is_ok()
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // A server that was killed a moment ago may still have its files open.
-        for _ in 0..100 {
-            if !self.mounted || self.unmount().is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        // It goes as soon as nobody uses it any more.
-        let _ = run("umount", &["--lazy", self.path().to_str().unwrap_or_default()]);
-    }
+fn said<T>(had: Result<T, String>, what: &str) -> Option<T> {
+    had.inspect_err(|error| skip(&format!("{what}: {error}"))).ok()
 }
 
 /// Is this program there?

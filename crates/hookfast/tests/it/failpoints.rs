@@ -102,7 +102,7 @@ async fn planted_missing_hand_off_row_is_caught() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn planted_missing_fence_is_caught() {
-    let mut rig = Rig::start(&[Behaviour::Ok], &[("HOOKFAST_PLANTED", "no_fence")]).await;
+    let rig = Rig::start(&[Behaviour::Ok], &[("HOOKFAST_PLANTED", "no_fence")]).await;
     let load = rig.load(8);
     load.reach(100).await;
     let second = rig.freeze_and_take_over().await;

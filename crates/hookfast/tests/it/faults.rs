@@ -68,8 +68,11 @@ async fn full_disk_refuses_with_503_and_heals() {
     let Some(disk) = Disk::tmpfs(DISK_MIB) else { return };
     let reserve = format!("{RESERVE_MIB}MiB");
     // The retries of the second endpoint fall into the time when the disk is full.
-    let env =
-        [("HOOKFAST_STORE__DISK_RESERVE_BYTES", reserve.as_str()), ("HOOKFAST_RETRY__DELAYS", "500ms,500ms,1s,1s")];
+    let env = [
+        ("HOOKFAST_STORE__DISK_RESERVE_BYTES", reserve.as_str()),
+        ("HOOKFAST_RETRY__DELAYS", "500ms,500ms,1s,1s"),
+        ("HOOKFAST_DELIVERY__BREAKER_GAP_MS_MAX", "1ms"),
+    ];
     let mut rig = rig_on(&disk, &[Behaviour::Ok, Behaviour::FailFirst(2)], &env).await;
     let load = rig.load(8);
     load.reach(200).await;
@@ -104,17 +107,17 @@ async fn settlements_that_find_no_room_are_kept_and_written_when_there_is() {
     let Some(disk) = Disk::tmpfs(48) else { return };
     // One at a time, so that there is always something to settle.
     let env = [("HOOKFAST_STORE__DISK_RESERVE_BYTES", "0"), ("HOOKFAST_DELIVERY__IN_FLIGHT_PER_ENDPOINT_MAX", "1")];
-    let mut rig = rig_on(&disk, &[Behaviour::Delay(25)], &env).await;
+    let mut rig = rig_on(&disk, &[Behaviour::Delay(15)], &env).await;
     let load = rig.load(8);
-    load.reach(100).await;
+    load.reach(50).await;
     let filler = disk.fill(None);
-    until("events to be refused", || async { load.progress.counts().refused > 20 }).await;
+    until("events to be refused", || async { load.progress.counts().refused > 8 }).await;
     until_refused(&rig).await;
     let during = load.stop().await;
     until("a settlement that finds no room", || async { unsettled(&rig, &during).await > 0 }).await;
     assert_reads_work(&rig, &during).await;
     // While a result is not on disk, nothing new is tried: what could not be written down must not pile up.
-    let pause = Duration::from_millis(1_500);
+    let pause = Duration::from_millis(1_200);
     tokio::time::sleep(pause).await;
     let before = rig.receiver.requests();
     tokio::time::sleep(pause).await;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Cuts in the ordinary test command.
 const CUTS: usize = 3;
-const DISK_MIB: u64 = 600;
+const DISK_MIB: u64 = 512;
 
 /// A server whose data lies on `disk`, and its log does not.
 async fn rig_on(disk: &Disk, behaviours: &[Behaviour], env: &[(&str, &str)], wrapper: &[&str]) -> Rig {
@@ -61,7 +61,6 @@ async fn power_cut_loses_nothing_acknowledged() {
         let report = load.stop().await;
         assert_eq!(report.gave_up, None);
         assert_eq!(forgotten(&rig, &report).await, 0, "acknowledged events are gone after cut {cuts}");
-        debug(&rig, &report).await;
         rig.assert_sound(&report).await;
         cuts += 1;
     }
@@ -123,25 +122,4 @@ async fn failed_fsync_ends_the_process_and_nothing_after_it_is_acknowledged() {
     rig.assert_sound(&report).await;
     assert!(rig.terminate().await.success());
     assert_intact(&rig.config.data_dir);
-}
-
-async fn debug(rig: &Rig, report: &LoadReport) {
-    rig.delivered_within(report, Duration::from_secs(20)).await;
-    rig.settled(report).await;
-    let (findings, _) = rig.judge(report).await;
-    let kill = *rig.kills.last().unwrap();
-    println!("kill took {} us", kill.to_us - kill.from_us);
-    let mut entries = rig.receiver.journal().entries();
-    entries.sort_by_key(|e| e.at_us);
-    let before: Vec<_> = entries.iter().filter(|e| e.at_us < kill.to_us).collect();
-    println!("arrivals in the last: 50ms {} 100ms {} 200ms {} 500ms {}", before.iter().filter(|e| e.at_us + 50_000 > kill.from_us).count(),
-      before.iter().filter(|e| e.at_us + 100_000 > kill.from_us).count(), before.iter().filter(|e| e.at_us + 200_000 > kill.from_us).count(), before.iter().filter(|e| e.at_us + 500_000 > kill.from_us).count());
-    let mut ages = Vec::new();
-    for r in &findings.repeats {
-        if r.at_us < kill.from_us { continue }
-        let prior = entries.iter().filter(|e| e.event == r.event && e.path == r.path && e.accepted() && e.at_us < r.at_us).last().unwrap();
-        ages.push((kill.from_us as i64 - (prior.at_us + prior.open_us as u64) as i64) / 1000);
-    }
-    ages.sort();
-    println!("ages {ages:?}");
 }
