@@ -231,6 +231,8 @@ impl Rig {
         let findings = judge::compare(&obligations, self.receiver.journal(), &self.rules());
         let mut asked: Vec<_> = obligations.iter().flat_map(Obligation::asked).collect();
         let suspects: HashSet<_> = findings.suspects.iter().map(|pair| pair.event).collect();
+        // The newest first: what the last fault could take is among them.
+        asked.reverse();
         asked.sort_by_key(|(_, event)| !suspects.contains(event));
         let heard = 2_000.max(suspects.len());
         asked.truncate(heard);
@@ -251,7 +253,7 @@ impl Rig {
                 break judged;
             }
         };
-        println!(
+        eprintln!(
             "acknowledged {}, pairs {}, kills {}, repeats {} (bound {}), arrived unasked {}",
             report.counts.accepted,
             findings.pairs,
@@ -288,6 +290,6 @@ pub(crate) fn torture() -> Option<Duration> {
 pub(crate) fn seeded() -> fastrand::Rng {
     let seed =
         std::env::var("HOOKFAST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    println!("seed {seed} (repeat with HOOKFAST_SEED={seed})");
+    eprintln!("seed {seed} (repeat with HOOKFAST_SEED={seed})");
     fastrand::Rng::with_seed(seed)
 }
