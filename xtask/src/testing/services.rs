@@ -31,6 +31,7 @@ pub(crate) fn all() -> Vec<Box<dyn Service>> {
         Box::new(Tool { name: "faketime", program: "faketime", package: "faketime" }),
         Box::new(Tool { name: "python3", program: "python3", package: "python3-minimal" }),
         Box::new(LoopDevices),
+        Box::new(PythonSdk),
     ]
 }
 
@@ -70,6 +71,51 @@ impl Service for LoopDevices {
     }
 }
 
+/// A Python of its own with the official SDK and the official verifiers, below `target`.
+struct PythonSdk;
+
+impl PythonSdk {
+    /// Exact versions: a newer one is taken on purpose, after reading what it changed.
+    const PACKAGES: [&str; 2] = ["svix==2.9.1", "standardwebhooks==1.1.0"];
+
+    fn dir() -> std::path::PathBuf {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/python-sdk")
+    }
+
+    fn python() -> String {
+        Self::dir().join("bin/python").display().to_string()
+    }
+
+    fn works() -> bool {
+        let mut import = Command::new(Self::python());
+        import.args(["-c", "import svix, standardwebhooks"]).stdout(Stdio::null()).stderr(Stdio::null());
+        import.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Service for PythonSdk {
+    fn name(&self) -> &'static str {
+        "Python SDK"
+    }
+
+    fn ensure(&self, installer: &mut Installer) -> Result<&'static str> {
+        if Self::works() {
+            return Ok(PRESENT);
+        }
+        let venv = || must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(Self::dir()));
+        if venv().is_err() {
+            installer.install("python3-venv")?;
+            venv()?;
+        }
+        must(Command::new(Self::python()).args(["-m", "pip", "install", "--quiet"]).args(Self::PACKAGES))?;
+        if Self::works() { Ok(INSTALLED) } else { bail!("the packages were installed and cannot be imported") }
+    }
+
+    fn start(&mut self) -> Result<Vec<(String, String)>> {
+        Ok(vec![("HOOKFAST_SDK_PYTHON".to_owned(), Self::python())])
+    }
+}
+
 const PRESENT: &str = "there";
 const INSTALLED: &str = "installed";
 
@@ -84,18 +130,22 @@ impl Installer {
         if is_on_path(program) {
             return Ok(PRESENT);
         }
+        self.install(package)?;
+        if !is_on_path(program) {
+            bail!("package {package} was installed and brought no `{program}`");
+        }
+        Ok(INSTALLED)
+    }
+
+    fn install(&mut self, package: &str) -> Result<()> {
         if !is_on_path("apt-get") {
-            bail!("`{program}` is missing and there is no apt-get to install it with");
+            bail!("package {package} is needed and there is no apt-get to install it with");
         }
         if !self.updated {
             must(&mut apt(&["update"]))?;
             self.updated = true;
         }
-        must(&mut apt(&["install", "-y", "--no-install-recommends", package]))?;
-        if !is_on_path(program) {
-            bail!("package {package} was installed and brought no `{program}`");
-        }
-        Ok(INSTALLED)
+        must(&mut apt(&["install", "-y", "--no-install-recommends", package]))
     }
 }
 

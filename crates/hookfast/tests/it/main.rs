@@ -11,5 +11,6 @@ mod lives;
 mod power;
 mod receivers;
 mod rig;
+mod sdk;
 mod talk;
 mod trouble;

@@ -1,11 +1,11 @@
-//! Makes the queue rows of events with very many endpoints, a thousand at a time.
+//! Makes the queue rows of events with very many endpoints, some at a time.
 
 use crate::Result;
 use crate::sqlite::writer::JobTx;
 use crate::sqlite::{codec, recovery};
 use rusqlite::OptionalExtension;
 
-const ROWS_PER_STEP: usize = 1000;
+const ROWS_PER_STEP: usize = 250;
 
 pub(super) fn step(tx: &mut JobTx<'_>) -> Result<(u64, bool)> {
     let found: Option<(i64, usize, Option<Vec<u8>>)> = tx
