@@ -33,6 +33,10 @@ pub(crate) struct AcceptEffects {
     /// Number of a new hand-off row, and its pairs.
     pub(crate) handoffs: Vec<(u64, u32)>,
     pub(crate) events: u64,
+    /// The row of the newest event.
+    pub(crate) newest: i64,
+    /// Keys that came with them.
+    pub(crate) keys: Vec<[u8; 16]>,
 }
 
 fn not_found(what: &'static str) -> Error {
@@ -64,9 +68,9 @@ impl Writer<'_> {
         let key = event.idempotency.map(|key_hash| CallerKey { key_hash, body_hash: event.body_hash });
         let today = dedupe::day(event.id.time());
         if let Some(key) = &key
-            && let Some(first) = dedupe::find(&mut self.hot.dedupe_find, today, key)?
+            && let Some(id) = self.same_key(today, key)?
         {
-            return Ok(Accepted { id: EventId::from_u128(u128::from_be_bytes(first)), repeat: true });
+            return Ok(Accepted { id, repeat: true });
         }
         let app = self.routes.app(self.conn, &self.shared.sealer, event.app)?.ok_or(not_found("application"))?;
         if let Some(uid) = &event.uid
@@ -75,11 +79,20 @@ impl Writer<'_> {
             return Ok(accepted);
         }
         let routed = route(&app, event)?;
-        self.insert_event(event, &app, &routed)?;
-        if let Some(key) = &key {
-            dedupe::insert(&mut self.hot.dedupe_insert, today, key, &codec::id_bytes(event.id))?;
+        let kept_in_row = key.filter(|_| self.keys.has_room());
+        self.insert_event(event, &app, &routed, kept_in_row.as_ref())?;
+        match (&kept_in_row, &key) {
+            (Some(key), _) => {
+                self.keys.insert(key, event.id);
+                effects.keys.push(key.key_hash);
+            }
+            (None, Some(key)) => {
+                dedupe::insert(&mut self.hot.dedupe_insert, today, key, &codec::id_bytes(event.id))?;
+            }
+            (None, None) => {}
         }
         effects.events += 1;
+        effects.newest = effects.newest.max(codec::row_id(event.id.high()));
         if routed.len() > ROUTED_INLINE_MAX {
             let sql = "INSERT INTO fanout (event, next) VALUES (?1, 0)";
             self.conn.prepare_cached(sql)?.execute([codec::row_id(event.id.high())])?;
@@ -94,6 +107,14 @@ impl Writer<'_> {
             effects.pairs.extend(routed.into_iter().map(pair));
         }
         Ok(Accepted { id: event.id, repeat: false })
+    }
+
+    fn same_key(&mut self, today: i64, key: &CallerKey) -> Result<Option<EventId>> {
+        if let Some(recent) = self.keys.find(today, key)? {
+            return Ok(Some(recent));
+        }
+        let moved = dedupe::find(&mut self.hot.dedupe_find, today, key)?;
+        Ok(moved.map(|id| EventId::from_u128(u128::from_be_bytes(id))))
     }
 
     fn same_uid(&self, app: i64, uid: &str, event: &NewEvent) -> Result<Option<Accepted>> {
@@ -112,7 +133,13 @@ impl Writer<'_> {
         }
     }
 
-    fn insert_event(&mut self, event: &NewEvent, app: &AppRoutes, routed: &[Routed]) -> Result<()> {
+    fn insert_event(
+        &mut self,
+        event: &NewEvent,
+        app: &AppRoutes,
+        routed: &[Routed],
+        key: Option<&CallerKey>,
+    ) -> Result<()> {
         let channels = if event.channels.is_empty() { None } else { Some(codec::json(&event.channels)?) };
         let body_hash = event.uid.as_ref().map(|_| event.body_hash);
         self.hot.event_insert.execute(rusqlite::params![
@@ -129,6 +156,8 @@ impl Writer<'_> {
             event.content_type,
             codec::put_numbers(routed.iter().map(|one| one.no)),
             event.body.as_ref(),
+            key.map(|key| key.key_hash),
+            key.map(|key| key.body_hash),
         ])?;
         Ok(())
     }

@@ -10,6 +10,8 @@ use hookfast_core::{Error, UnixMs};
 use rusqlite::{OptionalExtension, Statement};
 
 pub(crate) const FIND: &str = "SELECT body, object FROM dedupe WHERE day = ?1 AND key = ?2";
+/// A move that was cut off by a crash begins anew.
+pub(crate) const INSERT_MOVED: &str = "INSERT OR IGNORE INTO dedupe (day, key, body, object) VALUES (?1, ?2, ?3, ?4)";
 pub(crate) const INSERT: &str = "INSERT INTO dedupe (day, key, body, object) VALUES (?1, ?2, ?3, ?4)";
 
 /// The day a time belongs to.
@@ -24,14 +26,17 @@ pub(crate) fn find(statement: &mut Statement<'_>, today: i64, key: &CallerKey) -
             statement.query_row((day, key.key_hash.as_slice()), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         match found {
             Some((body, object)) if body == key.body_hash => return Ok(Some(object)),
-            Some(_) => {
-                let reason = "this idempotency key was used before with another body".to_owned();
-                return Err(Error::Conflict { code: "idempotency_conflict", reason }.into());
-            }
+            Some(_) => return Err(other_body()),
             None => {}
         }
     }
     Ok(None)
+}
+
+/// The key came before with another body.
+pub(crate) fn other_body() -> crate::Error {
+    let reason = "this idempotency key was used before with another body".to_owned();
+    Error::Conflict { code: "idempotency_conflict", reason }.into()
 }
 
 /// Remembers what the key stands for.

@@ -19,6 +19,7 @@ mod lock;
 mod open;
 mod pool;
 mod reading;
+mod recent_keys;
 mod recovery;
 mod replay;
 mod routes;

@@ -7,6 +7,7 @@ use super::accept::{self, AcceptEffects};
 use super::claim::Held;
 use super::hot::Hot;
 use super::inbox::{AcceptCommand, Work};
+use super::recent_keys::RecentKeys;
 use super::routes::{self, Routes};
 use super::settle::{Handoffs, SettleEffects};
 use crate::sqlite::{Shared, disk, failpoint};
@@ -63,6 +64,7 @@ pub(crate) struct Writer<'c> {
     pub(crate) routes: Routes,
     pub(crate) held: Held,
     pub(crate) handoffs: Handoffs,
+    pub(crate) keys: RecentKeys,
     pub(crate) urls: HashMap<String, i64>,
     pub(crate) incarnation: i64,
     pub(crate) next_handoff: u64,
@@ -77,6 +79,7 @@ pub(crate) fn run(conn: Connection, shared: Arc<Shared>, dispatch: Arc<dyn Dispa
     let fatal = Arc::clone(&shared.fatal);
     let outcome = Hot::prepare(&conn).and_then(|hot| {
         let mut writer = Writer {
+            keys: RecentKeys::load(&conn)?,
             conn: &conn,
             hot,
             shared,
@@ -195,11 +198,12 @@ impl Writer<'_> {
         let done = self.transaction(|writer| {
             writer.settle_all(&settlements, &mut settled)?;
             writer.accept_all(&accepts, &mut accepted)?;
-            writer.delete_handoffs()
+            Ok((writer.delete_handoffs()?, writer.keys.write_some(writer.conn)?))
         });
-        let deleted = match done {
-            Ok(deleted) => deleted,
+        let (deleted, moved) = match done {
+            Ok(done) => done,
             Err(error) => {
+                self.keys.forget(&accepted.keys);
                 self.dispatch.unreserve(&accept::wanted(&accepted.pairs), &accepted.granted);
                 self.routes.forget_all();
                 self.urls.clear();
@@ -207,6 +211,8 @@ impl Writer<'_> {
             }
         };
         self.handoffs.deleted(deleted);
+        self.keys.moved(moved);
+        self.keys.committed(accepted.events, accepted.newest);
         for (no, pairs) in &accepted.handoffs {
             self.handoffs.opened(*no, *pairs);
         }

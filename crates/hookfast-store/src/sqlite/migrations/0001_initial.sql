@@ -87,6 +87,9 @@ CREATE TABLE events (
   event_type TEXT NOT NULL,
   uid TEXT,
   body_hash BLOB,
+  -- The idempotency key it came with: here it is durable, `dedupe` gets it later.
+  key_hash BLOB,
+  key_body BLOB,
   channels TEXT,
   ordering_key TEXT,
   content_type TEXT,
@@ -178,7 +181,8 @@ CREATE TABLE stats (
   PRIMARY KEY (endpoint, hour)
 ) WITHOUT ROWID;
 
--- Caller keys by the day they were used: a day goes at once, without an index on time.
+-- Caller keys by the day they were used: a day goes at once, without an index on time. Those of the newest events are
+-- still in their rows only.
 CREATE TABLE dedupe (
   day INTEGER NOT NULL,
   key BLOB NOT NULL,
