@@ -6,6 +6,17 @@ use hookfast_core::UnixMs;
 /// Where an endpoint starts.
 const START: u32 = 2;
 
+/// Which way a limit should go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// More at once would be used, and help.
+    More,
+    /// It is right.
+    Same,
+    /// More at once than help: they wait for this node, not for the endpoint.
+    Fewer,
+}
+
 /// The limit of one endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Flow {
@@ -25,13 +36,15 @@ impl Flow {
         self.limit
     }
 
-    /// A try succeeded; `wants_more`: a higher limit would be used.
-    pub(crate) fn succeeded(&mut self, wants_more: bool, max: u32) {
+    /// A try succeeded.
+    pub(crate) fn succeeded(&mut self, wish: Wish, max: u32) {
         self.streak += 1;
         if self.streak >= self.limit {
             self.streak = 0;
-            if wants_more && self.limit < max {
-                self.limit += 1;
+            match wish {
+                Wish::More if self.limit < max => self.limit += 1,
+                Wish::Fewer if self.limit > 1 => self.limit -= 1,
+                _ => {}
             }
         }
     }
@@ -59,15 +72,22 @@ mod tests {
     proptest! {
         #[test]
         fn the_limit_stays_between_one_and_the_maximum(
-            max in 1u32..100, steps in proptest::collection::vec((any::<bool>(), any::<bool>(), 0i64..50), 0..300),
+            max in 1u32..100, steps in proptest::collection::vec((any::<bool>(), 0usize..3, 0i64..50), 0..300),
         ) {
             let mut flow = Flow::new(max);
-            for (at, (success, wants_more, age)) in steps.into_iter().enumerate() {
+            for (at, (success, wish, age)) in steps.into_iter().enumerate() {
                 let now = UnixMs(at as i64);
                 let before = flow.limit();
                 if success {
-                    flow.succeeded(wants_more, max);
-                    prop_assert!(flow.limit() == before || (wants_more && flow.limit() == before + 1));
+                    let wish = [Wish::More, Wish::Same, Wish::Fewer][wish];
+                    flow.succeeded(wish, max);
+                    let steps = i64::from(flow.limit()) - i64::from(before);
+                    let allowed = match wish {
+                        Wish::More => 0..=1,
+                        Wish::Same => 0..=0,
+                        Wish::Fewer => -1..=0,
+                    };
+                    prop_assert!(allowed.contains(&steps));
                 } else {
                     flow.overloaded(now.minus_ms(age as u64), now);
                     prop_assert!(flow.limit() == before || flow.limit() == (before / 2).max(1));
@@ -81,7 +101,7 @@ mod tests {
     fn it_grows_by_one_per_window_and_halves_once_per_round() {
         let mut flow = Flow::new(64);
         for _ in 0..2 + 3 + 4 {
-            flow.succeeded(true, 64);
+            flow.succeeded(Wish::More, 64);
         }
         assert_eq!(flow.limit(), 5);
         for _ in 0..5 {
@@ -89,7 +109,7 @@ mod tests {
         }
         assert_eq!(flow.limit(), 2);
         for _ in 0..50 {
-            flow.succeeded(false, 64);
+            flow.succeeded(Wish::Same, 64);
         }
         assert_eq!(flow.limit(), 2, "it does not grow when nothing waits");
     }

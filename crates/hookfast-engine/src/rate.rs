@@ -7,6 +7,9 @@ const WINDOW_MS: u64 = 250;
 /// A try counts for at most this much in the mean, so that one that hung is soon forgotten.
 const SAMPLE_MS_MAX: u32 = 1_000;
 
+/// Over so many tries the shortest one is forgotten.
+const BEST_MEMORY: f32 = 1_024.0;
+
 /// The pace of one endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Rate {
@@ -15,16 +18,21 @@ pub(crate) struct Rate {
     /// Deliveries tried per second; 0 until the first window has passed.
     per_s: f32,
     mean_ms: f32,
+    best_ms: f32,
 }
 
 impl Rate {
     pub(crate) fn new(now: UnixMs) -> Self {
-        Self { since: now, count: 0, per_s: 0.0, mean_ms: 0.0 }
+        Self { since: now, count: 0, per_s: 0.0, mean_ms: 0.0, best_ms: f32::INFINITY }
     }
 
     /// A try ended.
     pub(crate) fn tried(&mut self, duration_ms: u32, now: UnixMs) {
-        self.mean_ms += (duration_ms.min(SAMPLE_MS_MAX) as f32 - self.mean_ms) / 8.0;
+        let sample_ms = duration_ms.min(SAMPLE_MS_MAX) as f32;
+        self.mean_ms += (sample_ms - self.mean_ms) / 8.0;
+        // Falls at once and rises slowly.
+        self.best_ms =
+            if sample_ms < self.best_ms { sample_ms } else { self.best_ms + (sample_ms - self.best_ms) / BEST_MEMORY };
         self.count += 1;
         let elapsed_ms = now.since(self.since);
         if elapsed_ms >= WINDOW_MS {
@@ -44,6 +52,11 @@ impl Rate {
     /// Mean duration of the last tries.
     pub(crate) fn mean_ms(&self) -> f32 {
         self.mean_ms
+    }
+
+    /// About the shortest of the last tries: what the endpoint itself takes, without what waits for this node.
+    pub(crate) fn best_ms(&self) -> f32 {
+        self.best_ms
     }
 
     /// How long `waiting` deliveries would take, in milliseconds. An endpoint of which nothing is known yet is given
@@ -75,6 +88,16 @@ mod tests {
         let wait = rate.expected_wait_ms(1_000, UnixMs(2_001));
         assert!((900..1_100).contains(&wait), "{wait}");
         assert!((2.9..3.1).contains(&rate.mean_ms()));
+    }
+
+    #[test]
+    fn the_best_try_is_remembered_through_a_crowded_time() {
+        let mut rate = Rate::new(UnixMs(0));
+        rate.tried(2, UnixMs(1));
+        for ms in 2..200 {
+            rate.tried(40, UnixMs(ms));
+        }
+        assert!(rate.mean_ms() > 35.0 && rate.best_ms() < 12.0, "{} {}", rate.mean_ms(), rate.best_ms());
     }
 
     #[test]

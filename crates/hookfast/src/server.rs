@@ -35,10 +35,10 @@ pub(crate) struct Runtimes {
 }
 
 impl Runtimes {
-    /// So many threads for each; 0 is half of the cores, one at least.
+    /// So many threads for each; 0 is as many as there are cores.
     pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = if threads == 0 { (cores / 2).max(1) } else { threads };
+        let threads = if threads == 0 { cores } else { threads };
         let runtime = |name: &str| {
             tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()
         };

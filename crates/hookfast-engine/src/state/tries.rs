@@ -2,17 +2,18 @@
 
 use super::{Effects, Phase, State, set_prompt};
 use crate::EngineConfig;
+use crate::flow::Wish;
 use crate::health::{HealthLimits, Turn};
 use crate::lane::{Lane, LaneNo};
 use hookfast_core::UnixMs;
 use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::ports::{HealthMark, Outcome, Settlement};
 
-/// With so many tries in flight in all, lanes with short tries stop growing: more connections would only cost more.
+/// With so many tries in flight in all, endpoints that answer fast need no more connections: they wait for this node.
 const CROWDED: u32 = 256;
-/// Up to this limit a lane always may grow.
+/// Up to this limit a lane always may grow, and below it it is never cut.
 const EASY_LIMIT: u32 = 8;
-/// Tries this long spend their time waiting, so more of them at once help even then.
+/// Endpoints whose shortest tries take this long are waited for, so more at once help even then.
 const LONG_TRY_MS: f32 = 20.0;
 
 /// A try that ended.
@@ -92,8 +93,8 @@ fn judge(
     marks: &mut Vec<HealthMark>,
 ) {
     let turn = if ended.cause == Cause::Ok {
-        let wants_more = wants_more(lane, crowded);
-        lane.flow.succeeded(wants_more, config.in_flight_per_endpoint_max);
+        let wish = wish(lane, crowded);
+        lane.flow.succeeded(wish, config.in_flight_per_endpoint_max);
         lane.health.succeeded(lane.id, now, marks)
     } else {
         if matches!(ended.cause, Cause::Timeout | Cause::Throttled | Cause::Connect) {
@@ -108,10 +109,18 @@ fn judge(
     }
 }
 
-/// Would a higher limit be used, and help?
-fn wants_more(lane: &Lane, crowded: bool) -> bool {
+/// Which way a lane's limit should go.
+fn wish(lane: &Lane, crowded: bool) -> Wish {
     let limit = lane.flow.limit();
-    !lane.queue.is_empty()
+    let answers_fast = lane.rate.best_ms() < LONG_TRY_MS;
+    if crowded && answers_fast && limit > EASY_LIMIT {
+        Wish::Fewer
+    } else if !lane.queue.is_empty()
         && (lane.in_flight + 1) * 2 >= limit
-        && (!crowded || limit < EASY_LIMIT || lane.rate.mean_ms() >= LONG_TRY_MS)
+        && !(crowded && answers_fast && limit == EASY_LIMIT)
+    {
+        Wish::More
+    } else {
+        Wish::Same
+    }
 }

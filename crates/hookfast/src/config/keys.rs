@@ -135,7 +135,7 @@ settings! {
         public_url: Option<url::Url> = "", Optional(HttpUrl);
         /// Proxies in front of this server.
         trusted_proxies: Vec<IpNet> = "", Networks;
-        /// Threads for requests, and as many for deliveries; 0 takes half of the cores for each.
+        /// Threads for requests, and as many for deliveries; 0 takes as many as there are cores.
         threads: usize = "0", Count(0, 256);
     }
     /// What is remembered, and for how long.
