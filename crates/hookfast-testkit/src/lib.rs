@@ -12,6 +12,7 @@ pub mod clock;
 pub mod conformance;
 pub mod dispatch;
 pub mod paging;
+pub mod postgres;
 mod skip;
 pub mod world;
 

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: makes ready what tests need, runs them with plain `cargo test`, says what came of it.
 
+mod postgres;
 mod services;
 mod smoke;
 mod tally;

@@ -1,6 +1,7 @@
-//! What tests need from the machine besides the toolchain: programs now, servers later. One list; each entry knows how
+//! What tests need from the machine besides the toolchain: programs and servers. One list; each entry knows how
 //! it is had, started and stopped.
 
+use super::postgres::Postgres;
 use crate::program::{is_on_path, must};
 use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
@@ -32,6 +33,8 @@ pub(crate) fn all() -> Vec<Box<dyn Service>> {
         Box::new(Tool { name: "python3", program: "python3", package: "python3-minimal" }),
         Box::new(LoopDevices),
         Box::new(PythonSdk),
+        Box::new(Tool { name: "pgbouncer", program: "pgbouncer", package: "pgbouncer" }),
+        Box::new(Postgres::default()),
     ]
 }
 
@@ -127,12 +130,17 @@ pub(crate) struct Installer {
 
 impl Installer {
     fn ensure(&mut self, program: &str, package: &str) -> Result<&'static str> {
-        if is_on_path(program) {
+        self.ensure_that(package, || is_on_path(program))
+    }
+
+    /// Installs `package` unless what it brings is there already, as `is_there` knows.
+    pub(super) fn ensure_that(&mut self, package: &str, is_there: impl Fn() -> bool) -> Result<&'static str> {
+        if is_there() {
             return Ok(PRESENT);
         }
         self.install(package)?;
-        if !is_on_path(program) {
-            bail!("package {package} was installed and brought no `{program}`");
+        if !is_there() {
+            bail!("package {package} was installed and did not bring what is needed of it");
         }
         Ok(INSTALLED)
     }
