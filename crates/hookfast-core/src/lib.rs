@@ -11,6 +11,7 @@ pub mod headers;
 pub mod ids;
 pub mod limits;
 pub mod model;
+pub mod ordering;
 pub mod ports;
 pub mod retry;
 pub mod routing;

@@ -16,6 +16,8 @@ pub const NAME_CHARS_MAX: usize = 256;
 pub const CHANNEL_CHARS_MAX: usize = 128;
 /// Most channels on an endpoint or an event.
 pub const CHANNELS_MAX: usize = 10;
+/// Longest pointer to an ordering key, in bytes.
+pub const ORDERING_POINTER_BYTES_MAX: usize = 256;
 /// Most bytes of metadata, as JSON.
 pub const METADATA_BYTES_MAX: usize = 4096;
 /// Most headers an endpoint adds.

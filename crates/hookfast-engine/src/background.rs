@@ -1,5 +1,5 @@
-//! Two loops on time: the sweep, ten times a second, and the pacer, which starts the tries of failing endpoints when
-//! their pause is over.
+//! Two loops on time: the sweep, ten times a second, and the pacer, which starts the tries of failing and of throttled
+//! endpoints when their time has come.
 
 use crate::claimer::sleep_until;
 use crate::dispatcher::Dispatcher;
@@ -39,7 +39,9 @@ pub(crate) async fn sweep(dispatcher: Arc<Dispatcher>, stop: CancellationToken) 
 
 fn tick(dispatcher: &Dispatcher, elapsed_ms: u64) {
     let waiters = dispatcher.gate.waiters();
+    let sure = dispatcher.parts().is_none_or(|parts| parts.queue.may_try());
     let (open, let_go) = dispatcher.change(|state, now, fx| {
+        state.set_sure(sure, fx);
         let open = state.tick(now, elapsed_ms, waiters, fx);
         dispatcher.gate.set_retry_after_ms(state.lag_ms());
         (open, std::mem::take(&mut fx.let_go))

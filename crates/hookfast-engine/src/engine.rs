@@ -3,9 +3,9 @@
 
 use crate::dispatcher::{Dispatcher, Parts};
 use crate::state::Phase;
-use crate::{Error, background, claimer, maintenance};
+use crate::{Error, background, claimer};
 use hookfast_core::IdGenerator;
-use hookfast_core::ports::{Maintenance, Queue, Sink};
+use hookfast_core::ports::{Queue, Sink};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -20,8 +20,6 @@ const SETTLE_AFTER_DEADLINE: Duration = Duration::from_secs(5);
 pub struct EnginePorts {
     /// Where deliveries come from and are settled.
     pub queue: Arc<dyn Queue>,
-    /// Background work of the store.
-    pub maintenance: Arc<dyn Maintenance>,
     /// How deliveries go out.
     pub sink: Arc<dyn Sink>,
     /// Makes the ids of attempts.
@@ -51,7 +49,7 @@ impl Engine {
     /// # Errors
     /// [`Error::AlreadyStarted`] when the dispatcher works for another engine.
     pub fn start(dispatcher: Arc<Dispatcher>, ports: EnginePorts, handle: &Handle) -> Result<Self, Error> {
-        let EnginePorts { queue, maintenance, sink, ids } = ports;
+        let EnginePorts { queue, sink, ids } = ports;
         let parts = dispatcher.give(Parts { queue, sink, ids, handle: handle.clone() })?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         dispatcher.change(|state, now, fx| state.set_phase(Phase::Running, now, fx));
@@ -60,7 +58,6 @@ impl Engine {
         tasks.spawn_on(claimer::learn(shared(), parts, stop.clone()), handle);
         tasks.spawn_on(background::sweep(shared(), stop.clone()), handle);
         tasks.spawn_on(background::pace(shared()), handle);
-        tasks.spawn_on(maintenance::run(maintenance, dispatcher.metrics().clone(), stop.clone()), handle);
         tasks.close();
         Ok(Self { dispatcher, stop, tasks })
     }

@@ -4,6 +4,7 @@
 use crate::flow::Flow;
 use crate::health::Health;
 use crate::rate::Rate;
+use crate::throttle::Throttle;
 use hookfast_core::model::Endpoint;
 use hookfast_core::ports::Delivery;
 use hookfast_core::{EndpointId, UnixMs};
@@ -16,6 +17,10 @@ pub(crate) const FAILING_SLOTS: usize = 4;
 const PROMPT_TRY_MS: f32 = 50.0;
 /// A healthy lane is refilled from the queue up to at least this many.
 const REFILL_MIN: u32 = 16;
+/// A throttled lane holds about what it may start within this time, and claims no earlier than this before a start.
+const THROTTLED_AHEAD_MS: u64 = 500;
+/// What a throttled lane holds at most.
+const THROTTLED_MAX: u32 = 256;
 
 /// Number of a lane in its table.
 pub(crate) type LaneNo = u32;
@@ -35,6 +40,8 @@ pub(crate) struct Lane {
     pub(crate) flow: Flow,
     pub(crate) health: Health,
     pub(crate) rate: Rate,
+    /// How often its tries may start, if its endpoint says so.
+    throttle: Option<Throttle>,
     /// When the earliest known row of the queue is due.
     pub(crate) stored_due: Option<UnixMs>,
     /// A claim is under way; what is heard of the queue meanwhile is kept apart.
@@ -67,6 +74,7 @@ impl Lane {
             flow: Flow::new(in_flight_max),
             health: Health::new(endpoint.failing_since),
             rate: Rate::new(now),
+            throttle: endpoint.throttle_rate.map(Throttle::new),
             stored_due: None,
             claiming: false,
             heard_due: None,
@@ -75,15 +83,50 @@ impl Lane {
             in_ring: false,
             paced_until: None,
             removed: false,
-            prompt: endpoint.failing_since.is_none(),
+            prompt: endpoint.failing_since.is_none() && endpoint.throttle_rate.is_none(),
             idle_since: now,
         }
     }
 
-    /// Takes over a newer configuration.
-    pub(crate) fn refresh(&mut self, endpoint: &Arc<Endpoint>) {
+    /// Takes over a configuration if it is not older.
+    pub(crate) fn refresh(&mut self, endpoint: &Arc<Endpoint>, now: UnixMs) {
         if !Arc::ptr_eq(&self.endpoint, endpoint) && endpoint.updated_at >= self.endpoint.updated_at {
-            self.endpoint = Arc::clone(endpoint);
+            self.configure(endpoint, now);
+        }
+    }
+
+    /// Takes over a configuration; its throttle is in force at once.
+    pub(crate) fn configure(&mut self, endpoint: &Arc<Endpoint>, now: UnixMs) {
+        self.endpoint = Arc::clone(endpoint);
+        match (&mut self.throttle, endpoint.throttle_rate) {
+            (Some(throttle), Some(per_s)) if throttle.per_s() == per_s => {}
+            (Some(throttle), Some(per_s)) => throttle.set(per_s, now),
+            (throttle, per_s) => *throttle = per_s.map(Throttle::new),
+        }
+    }
+
+    /// Its tries start no faster than a rate: what waits for that lags behind nothing.
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.throttle.is_some()
+    }
+
+    /// No try may start before: it is paced because it fails, or throttled.
+    pub(crate) fn not_before(&self) -> UnixMs {
+        let throttled = self.throttle.as_ref().map_or(UnixMs::ZERO, Throttle::not_before);
+        self.health.not_before().max(throttled)
+    }
+
+    /// Nothing is to be claimed before: it could not start for a while, and would take the place of others.
+    pub(crate) fn claim_not_before(&self) -> UnixMs {
+        let throttled = self.throttle.as_ref().map(|throttle| throttle.not_before().minus_ms(THROTTLED_AHEAD_MS));
+        throttled.map_or(self.claim_after, |from| from.max(self.claim_after))
+    }
+
+    /// A try starts.
+    pub(crate) fn note_start(&mut self, now: UnixMs) {
+        self.in_flight += 1;
+        if let Some(throttle) = &mut self.throttle {
+            throttle.take(now);
         }
     }
 
@@ -120,17 +163,26 @@ impl Lane {
             (false, true) => (self.flow.limit() * 2).max(REFILL_MIN),
             (false, false) => self.flow.limit() * 2,
         };
+        let target = match &self.throttle {
+            Some(throttle) if !self.health.is_failing() => throttled_target(throttle.per_s()),
+            _ => target,
+        };
         if waiting > target / 2 { 0 } else { target - waiting }
     }
 
     /// Is what waits for it a sign of how busy this node is?
     pub(crate) fn judge_prompt(&self) -> bool {
-        self.is_enabled() && !self.health.is_failing() && self.rate.mean_ms() < PROMPT_TRY_MS
+        self.is_enabled() && !self.is_throttled() && !self.health.is_failing() && self.rate.mean_ms() < PROMPT_TRY_MS
     }
 
     /// Nothing depends on it any more.
     pub(crate) fn is_idle(&self) -> bool {
         self.held == 0 && !self.claiming && !self.in_ring && self.stored_due.is_none()
+    }
+
+    /// It is idle, and a new lane of its endpoint would know as much.
+    pub(crate) fn is_easily_dropped(&self) -> bool {
+        self.is_idle() && !self.health.is_failing() && !self.is_throttled()
     }
 
     /// The memory its queue keeps is given back when it is empty and was large.
@@ -139,4 +191,10 @@ impl Lane {
             self.queue = VecDeque::new();
         }
     }
+}
+
+/// How many deliveries a lane of this rate holds.
+fn throttled_target(per_s: u16) -> u32 {
+    let ahead = u64::from(per_s) * THROTTLED_AHEAD_MS / 1_000;
+    u32::try_from(ahead).unwrap_or(THROTTLED_MAX).clamp(1, THROTTLED_MAX)
 }

@@ -24,10 +24,12 @@ mod permits;
 mod rate;
 mod stall;
 mod state;
+mod throttle;
 mod worker;
 
 pub use config::EngineConfig;
 pub use dispatcher::Dispatcher;
 pub use engine::{Drained, Engine, EnginePorts};
 pub use error::Error;
+pub use maintenance::Duties;
 pub use metrics::Metrics;

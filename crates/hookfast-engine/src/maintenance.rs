@@ -5,6 +5,8 @@ use crate::Metrics;
 use hookfast_core::ports::{Duty, Maintenance};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,13 +18,44 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
+/// The background work of a store, at work; beside an engine or without one. Dropped, it ends after its present step.
+pub struct Duties {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Duties {
+    /// Starts them on the runtime of `handle`; `metrics` counts what they do.
+    #[must_use]
+    pub fn start(store: Arc<dyn Maintenance>, metrics: Metrics, handle: &Handle) -> Self {
+        let stop = CancellationToken::new();
+        let task = handle.spawn(run(store, metrics, stop.clone()));
+        Self { stop, task }
+    }
+
+    /// Starts no other step, and waits for the present one for at most `patience`; one that takes longer is given up,
+    /// which is as a crash in its middle. Cancel-safe.
+    pub async fn stop(mut self, patience: Duration) {
+        self.stop.cancel();
+        if tokio::time::timeout(patience, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+impl Drop for Duties {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 /// How long a duty sleeps when it has nothing more to do.
 fn interval(duty: Duty) -> Duration {
     match duty {
         Duty::FanOut | Duty::Tasks => Duration::from_millis(200),
         Duty::Cancel => Duration::from_secs(1),
-        Duty::Retention | Duty::Expire => Duration::from_secs(10),
-        Duty::Audit => Duration::from_secs(60),
+        Duty::Retention | Duty::Expire | Duty::RollUp => Duration::from_secs(10),
+        Duty::Audit | Duty::Partitions => Duration::from_secs(60),
     }
 }
 
@@ -34,7 +67,7 @@ struct Plan {
 }
 
 /// Runs all duties until stopped, one step at a time.
-pub(crate) async fn run(store: Arc<dyn Maintenance>, metrics: Metrics, stop: CancellationToken) {
+async fn run(store: Arc<dyn Maintenance>, metrics: Metrics, stop: CancellationToken) {
     let start = Instant::now();
     let mut plans = Duty::ALL.map(|duty| Plan { duty, next: start, back_off: Duration::ZERO });
     loop {
@@ -107,9 +140,26 @@ mod tests {
                 }
             })
         }
+        fn nodes(&self) -> BoxFuture<'_, Result<Vec<hookfast_core::ports::Node>>> {
+            Box::pin(std::future::ready(Ok(Vec::new())))
+        }
         fn ping(&self) -> BoxFuture<'_, Result<()>> {
             Box::pin(std::future::ready(Ok(())))
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stopping_waits_for_the_step_that_is_under_way_and_starts_no_other() {
+        let store = Arc::new(Store::default());
+        let duties = Duties::start(store.clone(), Metrics::default(), &Handle::current());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let before = Instant::now();
+        duties.stop(Duration::from_secs(1)).await;
+        assert_eq!(before.elapsed(), Duration::from_millis(5));
+        let steps = |store: &Store| store.0.lock().unwrap().values().sum::<u64>();
+        assert_eq!(steps(&store), 1);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(steps(&store), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 //! delivery under load. Whatever happens to its task, what it holds is settled.
 
 use crate::dispatcher::{Dispatcher, Parts};
-use crate::state::{Effects, Ended, Job, Lost};
+use crate::state::{Effects, Ended, Job, Lost, Why};
 use hookfast_core::AttemptId;
 use hookfast_core::delivery::{Cause, DeliveryState, Next, TryResult, after_try};
 use hookfast_core::limits::CRASHES_MAX;
@@ -77,13 +77,15 @@ fn settlement(job: Job, id: AttemptId, outcome: TryOutcome, next: Outcome) -> Se
         crashes: delivery.crashes,
         outcome: next,
         body_bytes: delivery.event.body_bytes(),
+        retention_days: delivery.retention_days,
     }
 }
 
-impl Drop for Guard {
-    fn drop(&mut self) {
+impl Guard {
+    /// Gives the delivery at hand back untried, and takes the next one.
+    fn give_back(&mut self, why: Why) {
         let Some(job) = self.job.take() else { return };
-        let panicked = std::thread::panicking();
+        let panicked = why == Why::Panicked;
         let delivery = job.delivery;
         let dispatcher = &self.dispatcher;
         let now = dispatcher.clock.now();
@@ -105,19 +107,33 @@ impl Drop for Guard {
             crashes,
             outcome,
             body_bytes: delivery.event.body_bytes(),
+            retention_days: delivery.retention_days,
         };
-        let lost = Lost { lane: job.lane, flight: job.flight, panicked };
+        let lost = Lost { lane: job.lane, flight: job.flight, why };
         let mut effects = Effects::default();
         dispatcher.state().lost(lost, &mut settlement, now, &mut effects);
         effects.settlements.push(settlement);
-        effects.jobs.extend(effects.next.take());
-        dispatcher.apply_after_try(&self.parts, effects);
+        if why != Why::Unsure {
+            effects.jobs.extend(effects.next.take());
+        }
+        self.job = dispatcher.apply_after_try(&self.parts, effects);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.give_back(if std::thread::panicking() { Why::Panicked } else { Why::GivenUp });
     }
 }
 
 /// Makes tries until there is none to make.
 pub(crate) async fn work(mut guard: Guard) {
     while let Some(job) = &guard.job {
+        // As close to the first byte as can be: a node that was frozen may have been taken for dead meanwhile.
+        if !guard.parts.queue.may_try() {
+            guard.give_back(Why::Unsure);
+            continue;
+        }
         let outcome = guard.parts.sink.send(Try { endpoint: &job.endpoint, event: &job.delivery.event }).await;
         guard.finish(outcome);
         // A sink that never waits must not keep the thread for itself.

@@ -22,6 +22,6 @@ pub use auth::Access;
 pub use error::{ApiError, FieldProblem};
 pub use metrics::ApiMetrics;
 pub use openapi::document;
-pub use router::router;
+pub use router::{health_router, router};
 pub use server::{Acceptor, ServeReport, ServerConfig, serve};
 pub use state::{ApiConfig, ApiState, Ports};

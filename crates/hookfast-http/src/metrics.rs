@@ -92,7 +92,9 @@ fn page(registry: &Registry, totals: Option<StoreTotals>) -> Result<String, std:
     if let Some(totals) = totals {
         gauge(&mut text, "store_queue_rows", "Rows in the queue", totals.queue_rows)?;
         gauge(&mut text, "store_disk_bytes", "Bytes of the store on disk", totals.disk_bytes)?;
-        gauge(&mut text, "store_disk_free_bytes", "Bytes free on the store's disk", totals.disk_free_bytes)?;
+        if let Some(free) = totals.disk_free_bytes {
+            gauge(&mut text, "store_disk_free_bytes", "Bytes free on the store's disk", free)?;
+        }
         gauge(&mut text, "store_incarnation", "Incarnation of this node", totals.incarnation)?;
         counter(&mut text, "store_recovered", "Deliveries queued at start after a crash", totals.recovered)?;
         counter(&mut text, "store_strays", "Deliveries found without rows; 0 is expected", totals.strays)?;

@@ -32,7 +32,17 @@ pub(crate) struct Shared {
 /// body budget of its own.
 pub fn router(state: ApiState, access: Access) -> Router {
     let (routes, document) = api::routes().split_for_parts();
-    let openapi = openapi::to_json(document);
+    let routes = routes.route("/", get(root)).route(openapi::PATH, get(serve_openapi));
+    guarded(routes, openapi::to_json(document), state, access)
+}
+
+/// What a node serves that has no API: health and metrics, for which no token is asked.
+pub fn health_router(state: ApiState) -> Router {
+    let (routes, _) = api::health_routes().split_for_parts();
+    guarded(routes, String::new(), state, Access::Tokens)
+}
+
+fn guarded(routes: Router<Arc<Shared>>, openapi: String, state: ApiState, access: Access) -> Router {
     let metrics = state.metrics.clone();
     let shared = Arc::new(Shared {
         gate: Gate::new(access, &state),
@@ -41,8 +51,6 @@ pub fn router(state: ApiState, access: Access) -> Router {
         api: state,
     });
     let known = routes
-        .route("/", get(root))
-        .route(openapi::PATH, get(serve_openapi))
         .route("/metrics", get(metrics::scrape))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

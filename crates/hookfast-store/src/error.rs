@@ -1,5 +1,6 @@
 //! What can go wrong in a store, and what it means at the ports.
 
+use crate::postgres::Class;
 use hookfast_core::ErrorKind;
 use std::path::PathBuf;
 
@@ -63,6 +64,29 @@ pub enum Error {
     /// The database said no.
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The database server cannot be used.
+    #[error("PostgreSQL: {reason}")]
+    Connect {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Every connection to the database server is in use.
+    #[error("all connections to PostgreSQL are in use")]
+    Busy,
+    /// The database server did not answer in time.
+    #[error("PostgreSQL does not answer")]
+    Silent,
+    /// The database server said no, or went away.
+    #[error("PostgreSQL: {}", crate::postgres::describe(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// The schema is older than this binary, and it was told not to change it.
+    #[error("the store has schema {found}, this binary needs {known}: run `hookfast migrate up`")]
+    OlderSchema {
+        /// Version found.
+        found: u32,
+        /// Version needed.
+        known: u32,
+    },
     /// An error meant for the caller.
     #[error(transparent)]
     Port(#[from] hookfast_core::Error),
@@ -79,6 +103,14 @@ impl Error {
             Self::Port(error) => error.kind(),
             Self::Sqlite(_) if self.is_disk_full() => ErrorKind::Overloaded,
             Self::Sqlite(_) if self.is_busy() => ErrorKind::Retryable,
+            Self::Connect { .. } | Self::Silent => ErrorKind::Retryable,
+            Self::Busy => ErrorKind::Overloaded,
+            Self::Postgres(error) => match crate::postgres::classify(error) {
+                Class::Lost | Class::Again => ErrorKind::Retryable,
+                Class::Full => ErrorKind::Overloaded,
+                Class::Data => ErrorKind::Invalid,
+                Class::Refused => ErrorKind::Terminal,
+            },
             _ => ErrorKind::Terminal,
         }
     }
@@ -123,6 +155,16 @@ impl From<Error> for hookfast_core::Error {
                 Self::Overloaded { reason: "the query took too long: narrow it", retry_after_ms: 1_000 }
             }
             error if error.is_busy() => Self::Unavailable { reason: error.to_string() },
+            Error::Busy => {
+                Self::Overloaded { reason: "all connections to PostgreSQL are in use", retry_after_ms: 1_000 }
+            }
+            Error::Postgres(_) if error.kind() == ErrorKind::Overloaded => {
+                Self::Overloaded { reason: "the disk of the database is full", retry_after_ms: 5_000 }
+            }
+            Error::Postgres(_) if error.kind() == ErrorKind::Invalid => {
+                Self::invalid("body", format!("cannot be stored: {error}"))
+            }
+            error if error.kind() == ErrorKind::Retryable => Self::Unavailable { reason: error.to_string() },
             error => Self::Terminal { reason: error.to_string() },
         }
     }

@@ -7,7 +7,10 @@ use std::sync::Arc;
 struct SqliteBackend;
 impl Backend for SqliteBackend {
     const EXCLUSIVE: bool = true;
-    fn open(place: Place) -> BoxFuture<'static, Result<Opened, OpenError>> {
+    const ORDERS: bool = true;
+    type Ground = ();
+    fn ground() {}
+    fn open((): &(), place: Place) -> BoxFuture<'static, Result<Opened, OpenError>> {
         Box::pin(async move {
             let fatal = Arc::new(|what: &str| eprintln!("FATAL {what}"));
             let mut config = SqliteConfig::new(place.dir);

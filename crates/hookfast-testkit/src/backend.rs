@@ -28,9 +28,23 @@ pub trait Backend: 'static {
     /// A place belongs to one process: while a store is open, opening it again is an error.
     const EXCLUSIVE: bool;
 
-    /// Opens the store, making it when the directory is empty. It is a new incarnation, and it answers once whatever
-    /// earlier incarnations of this place held is recovered.
-    fn open(place: Place) -> BoxFuture<'static, Result<Opened, OpenError>>;
+    /// It keeps the promises of order.
+    const ORDERS: bool;
+
+    /// Can its tests run here? When not, that has been said with [`crate::skip`].
+    fn can_run() -> bool {
+        true
+    }
+
+    /// What a place needs besides its directory, and what ends with it: nothing, or a database.
+    type Ground: Send + Sync;
+
+    /// Ground for a new place.
+    fn ground() -> Self::Ground;
+
+    /// Opens the store, making it when the place is empty. It is a new incarnation, and it answers once whatever earlier
+    /// incarnations of this place held is recovered.
+    fn open(ground: &Self::Ground, place: Place) -> BoxFuture<'static, Result<Opened, OpenError>>;
 }
 
 /// An open store.

@@ -10,7 +10,6 @@ use hookfast_core::ports::{
     OnExisting, Order, Outcome, Page, Settlement,
 };
 use hookfast_core::{AppId, AttemptId, Clock as _, EndpointId, EventId, IdGenerator, OrgId, UnixMs};
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -19,7 +18,7 @@ use tempfile::TempDir;
 const STEPS_MAX: u32 = 10_000;
 
 /// A store and what is around it.
-pub struct World<B> {
+pub struct World<B: Backend> {
     /// Moved by the test.
     pub clock: Arc<ManualClock>,
     /// What the store said.
@@ -28,7 +27,7 @@ pub struct World<B> {
     pub ids: Arc<IdGenerator>,
     store: Option<Opened>,
     dir: TempDir,
-    backend: PhantomData<B>,
+    ground: B::Ground,
 }
 
 impl<B: Backend> World<B> {
@@ -40,10 +39,16 @@ impl<B: Backend> World<B> {
             ids: Arc::default(),
             store: None,
             dir: TempDir::new().unwrap(),
-            backend: PhantomData,
+            ground: B::ground(),
         };
-        world.store = Some(B::open(world.place()).await.unwrap());
+        world.store = Some(B::open(&world.ground, world.place()).await.unwrap());
         world
+    }
+
+    /// What its place stands on.
+    #[must_use]
+    pub fn ground(&self) -> &B::Ground {
+        &self.ground
     }
 
     /// Where it is.
@@ -64,7 +69,7 @@ impl<B: Backend> World<B> {
         }
         self.dispatch = RecordingDispatch::new(self.dispatch.grants());
         self.ids = Arc::default();
-        self.store = Some(B::open(self.place()).await.unwrap());
+        self.store = Some(B::open(&self.ground, self.place()).await.unwrap());
     }
 
     /// The store.
@@ -188,6 +193,7 @@ impl<B: Backend> World<B> {
             crashes: delivery.crashes,
             outcome,
             body_bytes: delivery.event.body_bytes(),
+            retention_days: delivery.retention_days,
         }
     }
 
@@ -295,6 +301,7 @@ pub fn new_endpoint(app: AppId) -> NewEndpoint {
         event_types: None,
         channels: None,
         throttle_rate: None,
+        ordering: None,
         metadata: std::collections::BTreeMap::new(),
         headers: std::collections::BTreeMap::new(),
         secret: SecretText::new("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),

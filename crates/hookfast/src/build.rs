@@ -1,104 +1,136 @@
-//! The graph of parts, built once from top to bottom. The only place that names concrete back-ends.
+//! The graph of parts, built once from top to bottom. The only place that names concrete parts; the stores among them are
+//! named in `store`.
 
-use crate::config::{Config, HeaderFamily};
+mod store;
+
+use crate::config::{Config, HeaderFamily, Roles};
 use crate::metrics::SinkCollector;
 use crate::observe::{ObservedDispatch, ObservedIntake, Observer};
-use crate::signals::exit_now;
 use anyhow::Context as _;
 use hookfast_core::address::AddressRules;
-use hookfast_core::ports::{Dispatch, Intake, Sink};
+use hookfast_core::ports::{Admission, BoxFuture, Dispatch, Intake, NoDispatch, Sink};
 use hookfast_core::retry::RetryPolicy;
 use hookfast_core::{Clock, IdGenerator};
-use hookfast_engine::{Dispatcher, Drained, Engine, EngineConfig, EnginePorts};
+use hookfast_engine::{Dispatcher, Drained, Duties, Engine, EngineConfig, EnginePorts, Metrics};
 use hookfast_http::{ApiConfig, ApiMetrics, ApiState, Ports};
 use hookfast_intake::{DirectIntake, IntakeConfig};
 use hookfast_sinks::{HttpSink, HttpSinkConfig};
-use hookfast_store::sqlite::{FatalHook, SqliteConfig, SqliteStore};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+pub(crate) use store::{COMMAND, Schema, StorePorts, embedded, failure as store_failure, migrate, node_name, schema};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-/// Exit code when the store can no longer be trusted.
-const STORE_FAILED: i32 = 1;
+/// So long the end waits for a step of background work that is under way.
+const DUTY_STEP_MAX: Duration = Duration::from_secs(5);
 
-/// The parts that come first: the store is open and the data directory is ours.
+/// The parts that come first: the store is open, and a data directory, if there is one, is ours.
 pub(crate) struct Ground {
+    roles: Roles,
     clock: Arc<dyn Clock>,
     ids: Arc<IdGenerator>,
-    dispatcher: Arc<Dispatcher>,
-    store: Arc<SqliteStore>,
+    /// The memory of the engine, on a node that delivers.
+    dispatcher: Option<Arc<Dispatcher>>,
+    store: StorePorts,
     observer: Option<Arc<dyn Observer>>,
+}
+
+/// What works by itself.
+#[derive(Default)]
+struct Works {
+    engine: Option<Engine>,
+    sink: Option<Arc<HttpSink>>,
+    duties: Option<Duties>,
 }
 
 /// All parts, at work.
 pub(crate) struct Node {
-    store: Arc<SqliteStore>,
+    store: StorePorts,
     intake: Arc<dyn Intake>,
-    engine: Option<Engine>,
+    works: Works,
     state: ApiState,
 }
 
+/// Admission on a node that does not deliver: it cannot know how far deliveries lag, and what waits is bounded by the
+/// store's own limits.
+struct Unmeasured;
+
+impl Admission for Unmeasured {
+    fn admit(&self) -> BoxFuture<'_, hookfast_core::Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+}
+
 impl Ground {
-    /// Takes the data directory and opens the store. Blocks while the store recovers.
-    pub(crate) fn open(
+    /// Opens the store for a server with these roles, or with none for a command that uses it for a moment. The store's
+    /// own tasks run on the runtime this is called on. Blocks while an embedded store recovers.
+    pub(crate) async fn open(
         config: &Config,
+        roles: Roles,
         clock: Arc<dyn Clock>,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<Self, hookfast_store::Error> {
         let ids = Arc::new(IdGenerator::new());
-        let dispatcher = Dispatcher::new(engine_config(config), Arc::clone(&clock));
-        let mut dispatch: Arc<dyn Dispatch> = Arc::clone(&dispatcher) as _;
+        let dispatcher = roles.engine.then(|| Dispatcher::new(engine_config(config), Arc::clone(&clock)));
+        let mut dispatch: Arc<dyn Dispatch> = match &dispatcher {
+            Some(dispatcher) => Arc::clone(dispatcher) as _,
+            None => Arc::new(NoDispatch),
+        };
         if let Some(observer) = &observer {
             dispatch = Arc::new(ObservedDispatch { inner: dispatch, observer: Arc::clone(observer) });
         }
-        let fatal: FatalHook = Arc::new(|why| {
-            tracing::error!(why, "the store failed: exiting, so that nothing more is answered");
-            exit_now(STORE_FAILED);
-        });
-        let store = SqliteStore::open(sqlite_config(config), Arc::clone(&clock), Arc::clone(&ids), dispatch, fatal)?;
-        Ok(Self { clock, ids, dispatcher, store, observer })
+        let store = store::open(config, roles, Arc::clone(&clock), Arc::clone(&ids), dispatch).await?;
+        Ok(Self { roles, clock, ids, dispatcher, store, observer })
     }
 
-    /// The store, for what no port offers.
-    pub(crate) fn store(&self) -> &Arc<SqliteStore> {
+    /// The open store.
+    pub(crate) fn store(&self) -> &StorePorts {
         &self.store
     }
 
-    /// A node that delivers, on the runtime of `delivery`, for a server that listens on `bound`.
+    /// A node that works, on the runtime of `delivery`, for a server that listens on `bound`.
     pub(crate) fn serve(self, config: &Config, bound: SocketAddr, delivery: &Handle) -> anyhow::Result<Node> {
         let rules = address_rules(config, bound)?;
-        let sink = Arc::new(HttpSink::new(sink_config(config, rules.clone())?, Arc::clone(&self.clock))?);
-        let ports = EnginePorts {
-            queue: Arc::clone(&self.store) as _,
-            maintenance: Arc::clone(&self.store) as _,
-            sink: Arc::clone(&sink) as Arc<dyn Sink>,
-            ids: Arc::clone(&self.ids),
-        };
-        let engine = Engine::start(Arc::clone(&self.dispatcher), ports, delivery)?;
-        self.join(config, rules, Some(engine), Some(sink))
+        let mut works = Works::default();
+        if let Some(dispatcher) = &self.dispatcher {
+            let sink = Arc::new(HttpSink::new(sink_config(config, rules.clone())?, Arc::clone(&self.clock))?);
+            let ports = EnginePorts {
+                queue: Arc::clone(&self.store.queue),
+                sink: Arc::clone(&sink) as Arc<dyn Sink>,
+                ids: Arc::clone(&self.ids),
+            };
+            works.engine = Some(Engine::start(Arc::clone(dispatcher), ports, delivery)?);
+            works.sink = Some(sink);
+        }
+        let metrics = self.dispatcher.as_ref().map_or_else(Metrics::default, |dispatcher| dispatcher.metrics().clone());
+        if self.roles.maintenance {
+            works.duties = Some(Duties::start(Arc::clone(&self.store.maintenance), metrics.clone(), delivery));
+        }
+        Ok(self.join(config, rules, &metrics, works))
     }
 
-    /// A node that delivers nothing: for a command that has taken the data directory for a moment.
+    /// A node that does nothing by itself: for a command that uses the store for a moment.
     pub(crate) fn command(self, config: &Config) -> anyhow::Result<Node> {
         let rules = address_rules(config, config.server.listen)?;
-        self.join(config, rules, None, None)
+        Ok(self.join(config, rules, &Metrics::default(), Works::default()))
     }
 
-    fn join(
-        self,
-        config: &Config,
-        rules: AddressRules,
-        engine: Option<Engine>,
-        sink: Option<Arc<HttpSink>>,
-    ) -> anyhow::Result<Node> {
-        let Self { clock, ids, dispatcher, store, observer } = self;
+    fn join(self, config: &Config, rules: AddressRules, engine_metrics: &Metrics, works: Works) -> Node {
+        let Self { roles, clock, ids, dispatcher, store, observer } = self;
+        let admission: Arc<dyn Admission> = match dispatcher {
+            Some(dispatcher) => dispatcher,
+            None => Arc::new(Unmeasured),
+        };
         let direct = DirectIntake::new(
-            Arc::clone(&store) as _,
-            Arc::clone(&dispatcher) as _,
+            Arc::clone(&store.accept),
+            admission,
             Arc::clone(&ids),
             Arc::clone(&clock),
             IntakeConfig { body_bytes_max: size(config.server.body_bytes_max) },
@@ -106,10 +138,12 @@ impl Ground {
         let mut registry = Registry::default();
         let ours = registry.sub_registry_with_prefix("hookfast");
         ours.register("build", "Which hookfast this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let node = [("name", node_name(config, roles)), ("roles", roles.words().join(","))];
+        ours.register("node", "Which node this is, and what it does", Info::new(node));
         direct.metrics().register(ours);
-        dispatcher.metrics().register(ours);
-        if let Some(sink) = sink {
-            ours.register_collector(Box::new(SinkCollector(sink)));
+        engine_metrics.register(ours);
+        if let Some(sink) = &works.sink {
+            ours.register_collector(Box::new(SinkCollector(Arc::clone(sink))));
         }
         let metrics = ApiMetrics::register(&mut registry);
         let mut intake: Arc<dyn Intake> = Arc::new(direct);
@@ -117,16 +151,7 @@ impl Ground {
             intake = Arc::new(ObservedIntake { inner: intake, observer });
         }
         let state = ApiState {
-            ports: Ports {
-                intake: Arc::clone(&intake),
-                applications: Arc::clone(&store) as _,
-                endpoints: Arc::clone(&store) as _,
-                event_types: Arc::clone(&store) as _,
-                tokens: Arc::clone(&store) as _,
-                reading: Arc::clone(&store) as _,
-                replays: Arc::clone(&store) as _,
-                maintenance: Arc::clone(&store) as _,
-            },
+            ports: api_ports(&store, &intake),
             clock,
             ids,
             config: api_config(config, rules),
@@ -134,7 +159,7 @@ impl Ground {
             registry: Arc::new(registry),
             draining: CancellationToken::new(),
         };
-        Ok(Node { store, intake, engine, state })
+        Node { store, intake, works, state }
     }
 }
 
@@ -150,23 +175,48 @@ impl Node {
     }
 
     /// Ends deliveries within `drain_ms`, then closes the store: when this returns, everything is on disk.
-    pub(crate) async fn close(mut self, drain_ms: u64) {
-        if let Some(engine) = self.engine.take() {
-            let Drained { cut_off, unsettled } = engine.drain(Duration::from_millis(drain_ms)).await;
-            if cut_off + unsettled > 0 {
-                tracing::warn!(
-                    cut_off,
-                    unsettled,
-                    "not everything ended in time; it is delivered after the next start"
-                );
+    pub(crate) async fn close(self, drain_ms: u64) {
+        let Self { store, works, .. } = self;
+        let Works { engine, duties, .. } = works;
+        let end_duties = async {
+            if let Some(duties) = duties {
+                duties.stop(DUTY_STEP_MAX).await;
             }
-        }
-        // Joining the writer blocks; nothing else is left to do on this runtime but to wait for it.
-        let store = Arc::clone(&self.store);
-        if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
-            tracing::error!("the store panicked while it closed");
-        }
+        };
+        let end_engine = async {
+            if let Some(engine) = engine {
+                drain(engine, drain_ms).await;
+            }
+        };
+        tokio::join!(end_duties, end_engine);
+        store.close().await;
     }
+}
+
+async fn drain(engine: Engine, drain_ms: u64) {
+    let Drained { cut_off, unsettled } = engine.drain(Duration::from_millis(drain_ms)).await;
+    if cut_off + unsettled > 0 {
+        tracing::warn!(cut_off, unsettled, "not everything ended in time; it is delivered after the next start");
+    }
+}
+
+fn api_ports(store: &StorePorts, intake: &Arc<dyn Intake>) -> Ports {
+    Ports {
+        intake: Arc::clone(intake),
+        applications: Arc::clone(&store.applications),
+        endpoints: Arc::clone(&store.endpoints),
+        event_types: Arc::clone(&store.event_types),
+        tokens: Arc::clone(&store.tokens),
+        reading: Arc::clone(&store.reading),
+        replays: Arc::clone(&store.replays),
+        maintenance: Arc::clone(&store.maintenance),
+    }
+}
+
+/// What sends, for one try by hand: it and the rules it keeps, as a server with this configuration has them.
+pub(crate) fn sink(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(HttpSink, AddressRules)> {
+    let rules = address_rules(config, config.server.listen)?;
+    Ok((HttpSink::new(sink_config(config, rules.clone())?, clock)?, rules))
 }
 
 /// A limit in the width of this machine.
@@ -196,16 +246,6 @@ fn engine_config(config: &Config) -> EngineConfig {
         admission_lag_ms: delivery.admission_lag_ms,
         admission_wait_ms: delivery.admission_wait_ms,
         ..EngineConfig::default()
-    }
-}
-
-fn sqlite_config(config: &Config) -> SqliteConfig {
-    SqliteConfig {
-        secret_key: config.store.secret_key.clone(),
-        disk_reserve_bytes: config.store.disk_reserve_bytes,
-        retention_days_default: config.store.retention_days_default,
-        retry: retry_policy(config),
-        ..SqliteConfig::new(config.server.data_dir.clone())
     }
 }
 

@@ -12,11 +12,11 @@ pub(crate) enum Exit {
     Usage = 2,
     /// The thing named does not exist.
     NotFound = 3,
-    /// The token is missing, wrong, or does not allow this.
+    /// The token, or who the store is opened as, is missing, wrong, or not allowed this.
     Refused = 4,
     /// It contradicts something that exists.
     Conflict = 5,
-    /// The server cannot be reached, or is overloaded: the same command may succeed later.
+    /// The server, or the store's, cannot be reached or is overloaded: the same command may succeed later.
     Unavailable = 6,
 }
 
@@ -27,9 +27,9 @@ impl Exit {
         (1, "failed"),
         (2, "wrong command line or configuration; nothing was done"),
         (3, "the thing named does not exist"),
-        (4, "the token is missing, wrong, or does not allow this"),
+        (4, "the token, or user and password of the store, are missing, wrong, or not allowed this"),
         (5, "it contradicts something that exists"),
-        (6, "the server cannot be reached or is overloaded; try again later"),
+        (6, "the server, or the database of the store, cannot be reached or is overloaded; try again later"),
     ];
 }
 

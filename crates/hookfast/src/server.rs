@@ -1,15 +1,16 @@
 //! A running server: its runtimes, its listeners (TCP and the control socket), its start and its stop. Knows the parts
 //! only through the graph that `build` makes.
 
-use crate::build::{Ground, Node};
+use crate::build::{Ground, Node, store_failure};
 use crate::client::{control_socket_path, dialable, owner};
-use crate::config::Config;
+use crate::config::{Config, Roles};
 use crate::exit::{Exit, Failure};
 use crate::observe::Observer;
 use anyhow::Context as _;
+use axum::Router;
 use hookfast_core::ports::Intake;
 use hookfast_core::{Clock, OrgId};
-use hookfast_http::{Access, ServeReport, ServerConfig, router, serve};
+use hookfast_http::{Access, ApiState, ServeReport, ServerConfig, health_router, router, serve};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -73,7 +74,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Takes the data directory, opens the store, listens, and starts to deliver. Ready when this returns.
+    /// Opens the store, takes the data directory if there is one, listens, and starts to work. Ready when this returns.
     pub(crate) async fn start(
         config: &Config,
         delivery: &Handle,
@@ -81,30 +82,41 @@ impl Server {
         observer: Option<Arc<dyn Observer>>,
     ) -> anyhow::Result<Self> {
         let ground = take(config, &clock, observer.as_ref()).await?;
+        let store = ground.store().clone();
+        let started = Self::start_on(ground, config, delivery).await;
+        if started.is_err() {
+            // Others that share the store need not wait until they find this node silent.
+            store.close().await;
+        }
+        started
+    }
+
+    async fn start_on(ground: Ground, config: &Config, delivery: &Handle) -> anyhow::Result<Self> {
         let listener = bind(config.server.listen)?;
         let addr = listener.local_addr()?;
-        let control = control_socket_path(&config.server.data_dir);
-        let (control_listener, control_dir) = bind_control(&control)?;
+        let control = config.own_dir().map(control_socket_path);
+        let bound = control.as_deref().map(bind_control).transpose()?;
         let node = ground.serve(config, addr, delivery)?;
         // Before it answers: who sees it ready finds the address.
-        let address_file = config.server.data_dir.join("listen.addr");
-        replace_file(&address_file, &format!("{addr}\n"))?;
-        let stop = CancellationToken::new();
-        let open = router(node.state().clone(), Access::Tokens);
-        let trusted = router(node.state().clone(), Access::Trusted(owner()));
-        let limits = limits(config);
-        let metrics = &node.state().metrics;
-        let listeners = vec![
-            tokio::spawn(serve(listener.into(), open, limits.clone(), metrics.clone(), stop.clone())),
-            tokio::spawn(serve(control_listener.into(), trusted, limits, metrics.clone(), stop.clone())),
-        ];
-        drop(control_dir);
-        tracing::info!("listening on http://{addr}");
-        if node.state().ports.tokens.tokens(OrgId::default_org()).await.is_ok_and(|tokens| tokens.is_empty()) {
-            let dir = config.server.data_dir.display();
-            tracing::info!("there is no access token yet; make one: hookfast token create --data-dir {dir}");
+        let address_file = config.own_dir().map(|dir| dir.join("listen.addr"));
+        if let Some(file) = &address_file {
+            replace_file(file, &format!("{addr}\n"))?;
         }
-        Ok(Self { addr, node, stop, listeners, files: vec![control, address_file], drain_ms: config.server.drain_ms })
+        let (stop, metrics) = (CancellationToken::new(), &node.state().metrics);
+        let listen = |acceptor, access| {
+            let router = routes(config.server.roles, node.state().clone(), access);
+            tokio::spawn(serve(acceptor, router, limits(config), metrics.clone(), stop.clone()))
+        };
+        let mut listeners = vec![listen(listener.into(), Access::Tokens)];
+        if let Some((control_listener, _dir)) = bound {
+            listeners.push(listen(control_listener.into(), Access::Trusted(owner())));
+        }
+        tracing::info!("listening on http://{addr}");
+        if config.server.roles.api {
+            advise_on_tokens(config, node.state()).await;
+        }
+        let files = control.into_iter().chain(address_file).collect();
+        Ok(Self { addr, node, stop, listeners, files, drain_ms: config.server.drain_ms })
     }
 
     /// Where it listens.
@@ -137,6 +149,24 @@ impl Server {
     }
 }
 
+/// A node without the role of the API says how it is, and nothing else.
+fn routes(roles: Roles, state: ApiState, access: Access) -> Router {
+    if roles.api { router(state, access) } else { health_router(state) }
+}
+
+/// Says how to make the first token, while there is none.
+async fn advise_on_tokens(config: &Config, state: &ApiState) {
+    if !state.ports.tokens.tokens(OrgId::default_org()).await.is_ok_and(|tokens| tokens.is_empty()) {
+        return;
+    }
+    let place = match &config.store.url {
+        None => format!("--data-dir {}", config.server.data_dir.display()),
+        // The URL may hold a password.
+        Some(_) => "--store URL".to_owned(),
+    };
+    tracing::info!("there is no access token yet; make one: hookfast token create {place}");
+}
+
 fn limits(config: &Config) -> ServerConfig {
     ServerConfig {
         connections_max: config.server.connections_max,
@@ -147,12 +177,12 @@ fn limits(config: &Config) -> ServerConfig {
     }
 }
 
-/// Takes the data directory. A command may have it for a moment; a server has it for good.
+/// Opens the store and takes the data directory. A command may have it for a moment; a server has it for good.
 async fn take(config: &Config, clock: &Arc<dyn Clock>, observer: Option<&Arc<dyn Observer>>) -> anyhow::Result<Ground> {
     let control = control_socket_path(&config.server.data_dir);
     let deadline = Instant::now() + Duration::from_millis(BUSY_MS_MAX);
     loop {
-        match Ground::open(config, Arc::clone(clock), observer.cloned()) {
+        match Ground::open(config, config.server.roles, Arc::clone(clock), observer.cloned()).await {
             Ok(ground) => return Ok(ground),
             Err(error @ hookfast_store::Error::Locked { .. }) => {
                 if Instant::now() >= deadline || answers(&control).await {
@@ -171,18 +201,6 @@ async fn answers(control: &Path) -> bool {
         Ok((short, _dir)) => UnixStream::connect(short).await.is_ok(),
         Err(_) => false,
     }
-}
-
-/// What a store that does not open means for a command: one sentence that says what to do.
-pub(crate) fn store_failure(error: hookfast_store::Error) -> anyhow::Error {
-    use hookfast_store::Error;
-    let advice = match &error {
-        Error::DataDir { .. } => "; name a directory that this user can write with --data-dir",
-        Error::Locked { .. } => "; stop it, or name another directory with --data-dir",
-        Error::Seal { .. } => "; set store.secret_key to the key that this store was used with",
-        _ => "",
-    };
-    Failure::new(Exit::Failed, format!("{error}{advice}"))
 }
 
 fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {

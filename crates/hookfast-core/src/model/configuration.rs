@@ -86,6 +86,41 @@ pub enum Signing {
     WithBodyHex,
 }
 
+/// What a dead delivery does to those of its key that come after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDead {
+    /// They wait until it was replayed with success.
+    Block,
+    /// They go on without it.
+    Skip,
+}
+
+impl OnDead {
+    /// The word used in the store and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Skip => "skip",
+        }
+    }
+
+    /// The reverse of [`OnDead::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Block, Self::Skip].into_iter().find(|word| word.as_str() == text)
+    }
+}
+
+/// How an endpoint keeps order: of events with the same key, each is sent after the one before it has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordering {
+    /// Where in the payload the key stands: a JSON pointer. `None`: it is the event's own ordering key.
+    pub pointer: Option<String>,
+    /// What a dead delivery does.
+    pub on_dead: OnDead,
+}
+
 /// A URL that wants events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
@@ -109,6 +144,8 @@ pub struct Endpoint {
     pub channels: Option<Vec<String>>,
     /// Deliveries per second.
     pub throttle_rate: Option<u16>,
+    /// How it keeps order; `None`: not at all.
+    pub ordering: Option<Ordering>,
     /// The caller's own data.
     pub metadata: BTreeMap<String, String>,
     /// Headers sent with each attempt: lower-case names, checked values.

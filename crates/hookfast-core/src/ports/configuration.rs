@@ -4,7 +4,7 @@
 //! id or the caller's own uid. With a [`CallerKey`], a repeat of the same call answers with what the first one made.
 
 use super::{BoxFuture, Page, PageOf};
-use crate::model::{Application, CallerKey, Endpoint, EventType, SecretText, Signing, Token};
+use crate::model::{Application, CallerKey, Endpoint, EventType, Ordering, SecretText, Signing, Token};
 use crate::retry::RetryPolicy;
 use crate::{AppId, OrgId, Result, TokenId};
 use std::collections::BTreeMap;
@@ -102,6 +102,8 @@ pub struct NewEndpoint {
     pub channels: Option<Vec<String>>,
     /// Deliveries per second.
     pub throttle_rate: Option<u16>,
+    /// How it keeps order.
+    pub ordering: Option<Ordering>,
     /// The caller's own data.
     pub metadata: BTreeMap<String, String>,
     /// Headers sent with each attempt.
@@ -149,6 +151,10 @@ pub struct EndpointPatch {
     pub channels: Option<Option<Vec<String>>>,
     /// New rate.
     pub throttle_rate: Option<Option<u16>>,
+    /// New order. What waits keeps the place it has; it waits for dead ones only while [`OnDead::Block`] is in force.
+    ///
+    /// [`OnDead::Block`]: crate::model::OnDead::Block
+    pub ordering: Option<Option<Ordering>>,
     /// New metadata, whole.
     pub metadata: Option<BTreeMap<String, String>>,
     /// Changed headers.

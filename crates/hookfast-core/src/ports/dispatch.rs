@@ -60,6 +60,8 @@ pub struct Delivery {
     pub due: UnixMs,
     /// Why it is made.
     pub trigger: Trigger,
+    /// For how many days its event is kept; goes back to the store with the settlement.
+    pub retention_days: u16,
 }
 
 /// A memory slot that the store would like for a delivery it is about to commit.

@@ -22,7 +22,7 @@ pub use configuration::{
 };
 pub use dispatch::{Delivery, Dispatch, Hold, NoDispatch, Outgoing, Wanted};
 pub use intake::{Accept, Accepted, Admission, Intake, Submission};
-pub use maintenance::{Duty, Maintenance, Step};
+pub use maintenance::{Duty, Maintenance, Node, NodeState, Step};
 pub use page::{Order, Page, PageOf};
 pub use queue::{Claim, ClaimWanted, HealthMark, Outcome, Queue, Settlement, Waiting};
 pub use reading::{

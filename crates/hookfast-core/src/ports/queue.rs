@@ -40,6 +40,8 @@ pub struct Settlement {
     pub outcome: Outcome,
     /// Size of the body it held in memory.
     pub body_bytes: usize,
+    /// As the delivery had it.
+    pub retention_days: u16,
 }
 
 /// How many rows the engine can take for one endpoint.
@@ -95,6 +97,10 @@ pub trait Queue: Send + Sync {
 
     /// Endpoints with rows in the queue, by id, after `after`; a few at a time. Rows that are held do not count.
     fn waiting(&self, after: Option<EndpointId>, limit: u32) -> BoxFuture<'_, Result<Vec<Waiting>>>;
+
+    /// May a try start now? `false` while this node cannot be sure that no other has taken its work over: it has not
+    /// reached the store for a while, or was frozen. Cheap: asked before every try.
+    fn may_try(&self) -> bool;
 
     /// Remembers changes of health, in the order given. Never blocks.
     fn mark(&self, marks: Vec<HealthMark>);

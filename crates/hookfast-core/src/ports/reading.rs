@@ -79,8 +79,8 @@ pub struct StoreTotals {
     pub queue_rows: u64,
     /// Bytes of the store on disk.
     pub disk_bytes: u64,
-    /// Bytes free on its disk.
-    pub disk_free_bytes: u64,
+    /// Bytes free on its disk, where that is a disk of this machine.
+    pub disk_free_bytes: Option<u64>,
     /// The incarnation of this node.
     pub incarnation: u64,
     /// Pairs queued at start because an earlier incarnation had them in memory.

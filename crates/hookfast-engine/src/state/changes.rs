@@ -18,7 +18,7 @@ impl State {
                 lane.health.enabled(endpoint.failing_since);
                 look = true;
             }
-            lane.endpoint = Arc::clone(endpoint);
+            lane.configure(endpoint, now);
             lane.health.configured();
             lane.idle_since = now;
             let prompt = lane.judge_prompt();

@@ -51,7 +51,7 @@ impl State {
         let Some(lane) = self.lanes.get_mut(no) else { return };
         let claimable = self.phase == Phase::Running && !lane.claiming && lane.is_enabled();
         let key = match lane.stored_due {
-            Some(due) if claimable && lane.room() > 0 => Some(due.max(lane.claim_after)),
+            Some(due) if claimable && lane.room() > 0 => Some(due.max(lane.claim_not_before())),
             _ => None,
         };
         if key == lane.index_key {

@@ -1,7 +1,7 @@
 //! Memory: who gets a slot, what comes in, and when a slot is free again.
 
 use super::{Effects, LANES_EASY, Phase, State};
-use crate::lane::{FAILING_SLOTS, LaneNo};
+use crate::lane::{FAILING_SLOTS, Lane, LaneNo};
 use hookfast_core::UnixMs;
 use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::limits::{BODY_BYTES_MAX, CRASHES_MAX};
@@ -65,6 +65,10 @@ impl State {
         let Some(no) = self.lane_of(wish.endpoint, now) else { return false };
         let Some(lane) = self.lanes.get_mut(no) else { return false };
         if !lane.is_enabled() || lane.has_rows_due(now) || lane.held >= self.config.lane_slots_max {
+            return false;
+        }
+        if lane.is_throttled() {
+            // What waits for a rate waits in the queue, where it takes no memory.
             return false;
         }
         let waiting = lane.queue.len() + lane.reserved as usize;
@@ -159,9 +163,7 @@ impl State {
             }
             if let Outcome::Retry { due } | Outcome::Wait { due } = one.outcome {
                 self.note_stored(no, due, fx);
-            } else if self.lanes.len() > LANES_EASY
-                && self.lanes.get(no).is_some_and(|lane| lane.is_idle() && !lane.health.is_failing())
-            {
+            } else if self.lanes.len() > LANES_EASY && self.lanes.get(no).is_some_and(Lane::is_easily_dropped) {
                 self.drop_lane(no);
             }
         }

@@ -11,7 +11,7 @@ mod tries;
 use memory::Memory;
 use rings::Flight;
 pub(crate) use sweep::Swept;
-pub(crate) use tries::{Ended, Lost};
+pub(crate) use tries::{Ended, Lost, Why};
 
 use crate::EngineConfig;
 use crate::admission::Estimate;
@@ -88,7 +88,7 @@ pub(crate) struct State {
     rings: [VecDeque<LaneNo>; 2],
     /// The other ring goes next.
     turn: bool,
-    /// Failing lanes by the time of their next try.
+    /// Lanes that fail or are throttled, by the time of their next try.
     paced: BTreeSet<(UnixMs, LaneNo)>,
     pacer_wakes: UnixMs,
     /// Lanes with rows that can be claimed, by the time from which they can.
@@ -100,6 +100,8 @@ pub(crate) struct State {
     flights: Vec<Option<Flight>>,
     free_flights: Vec<u32>,
     stall: Stall,
+    /// The store says that tries may start.
+    sure: bool,
     estimate: Estimate,
     memory: Memory,
     marks: Vec<HealthMark>,
@@ -121,6 +123,7 @@ impl State {
             flights: Vec::new(),
             free_flights: Vec::new(),
             stall: Stall::default(),
+            sure: true,
             estimate: Estimate::new(config.admission_lag_ms),
             memory: Memory::default(),
             marks: Vec::new(),
@@ -148,14 +151,14 @@ impl State {
     }
 
     fn is_open(&self) -> bool {
-        self.phase == Phase::Running && !self.stall.is_stalled()
+        self.phase == Phase::Running && self.sure && !self.stall.is_stalled()
     }
 
     /// The lane of an endpoint, made if it is not there; `None` when there are too many.
     fn lane_of(&mut self, endpoint: &Arc<Endpoint>, now: UnixMs) -> Option<LaneNo> {
         if let Some(no) = self.lanes.find(endpoint.id) {
             if let Some(lane) = self.lanes.get_mut(no) {
-                lane.refresh(endpoint);
+                lane.refresh(endpoint, now);
             }
             return Some(no);
         }
@@ -225,6 +228,7 @@ fn untried(delivery: Delivery, outcome: Outcome) -> Settlement {
         crashes: delivery.crashes,
         outcome,
         body_bytes: delivery.event.body_bytes(),
+        retention_days: delivery.retention_days,
     }
 }
 

@@ -21,7 +21,7 @@ impl State {
         if lane.in_ring || !lane.wants_try() {
             return;
         }
-        let not_before = lane.health.not_before();
+        let not_before = lane.not_before();
         if let Some(key) = lane.paced_until {
             if key == not_before && not_before > now {
                 return;
@@ -81,7 +81,7 @@ impl State {
             if !lane.wants_try() {
                 continue;
             }
-            if lane.health.not_before() > now {
+            if lane.not_before() > now {
                 self.line_up(no, now, fx);
                 continue;
             }
@@ -108,7 +108,7 @@ impl State {
         if lane.prompt {
             self.estimate.left(1);
         }
-        lane.in_flight += 1;
+        lane.note_start(now);
         let endpoint = Arc::clone(&lane.endpoint);
         if lane.stored_due.is_some() {
             self.reindex(no, fx);

@@ -33,6 +33,19 @@ pub(crate) struct Swept {
 }
 
 impl State {
+    /// The store says whether tries may start; to be called with each tick.
+    pub(crate) fn set_sure(&mut self, sure: bool, fx: &mut Effects) {
+        if self.sure != sure {
+            self.sure = sure;
+            fx.wake_claimer = true;
+            if sure {
+                tracing::info!("the store answers again: deliveries go on");
+            } else {
+                tracing::warn!("the store has not answered for a while: no new tries until it does");
+            }
+        }
+    }
+
     /// To be called about every 100 ms.
     pub(crate) fn tick(&mut self, now: UnixMs, elapsed_ms: u64, waiters: usize, fx: &mut Effects) -> bool {
         if self.stall.judge(now, self.config.settle_wait_ms) {

@@ -26,13 +26,23 @@ pub(crate) struct Ended {
     pub(crate) duration_ms: u32,
 }
 
+/// Why a try did not come to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It panicked.
+    Panicked,
+    /// Its task was given up: the runtime is going away.
+    GivenUp,
+    /// It was not begun: the node may have been taken for dead.
+    Unsure,
+}
+
 /// A try whose task ended before the try did.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lost {
     pub(crate) lane: LaneNo,
     pub(crate) flight: u32,
-    /// It panicked; otherwise its task was given up.
-    pub(crate) panicked: bool,
+    pub(crate) why: Why,
 }
 
 impl State {
@@ -60,7 +70,7 @@ impl State {
         self.dispatch(now, fx);
     }
 
-    /// Books a try whose task was lost. Without a panic the runtime is going away: nothing starts any more.
+    /// Books a try that was not made or not ended. After one that was given up nothing starts any more.
     pub(crate) fn lost(&mut self, lost: Lost, settlement: &mut Settlement, now: UnixMs, fx: &mut Effects) {
         self.land(lost.flight);
         self.stall.given(1);
@@ -68,8 +78,10 @@ impl State {
             lane.in_flight = lane.in_flight.saturating_sub(1);
             cancel_if_removed(lane, settlement);
         }
-        if !lost.panicked {
-            self.phase = Phase::Draining;
+        match lost.why {
+            Why::Panicked => {}
+            Why::GivenUp => self.phase = Phase::Draining,
+            Why::Unsure => self.sure = false,
         }
         self.line_up(lost.lane, now, fx);
         self.dispatch(now, fx);

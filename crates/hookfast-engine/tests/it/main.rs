@@ -9,4 +9,5 @@ mod fairness;
 mod lifecycle;
 mod model;
 mod rig;
+mod throttling;
 mod trouble;

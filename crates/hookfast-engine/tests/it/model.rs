@@ -4,8 +4,8 @@
 use hookfast_core::delivery::{Cause, DeliveryKey, DeliveryState};
 use hookfast_core::model::{Attempt, Disabled, Endpoint, Trigger};
 use hookfast_core::ports::{
-    BoxFuture, Claim, ClaimWanted, Delivery, Dispatch, Duty, HealthMark, Hold, Maintenance, Outcome, Outgoing, Queue,
-    Settlement, Step, Waiting, Wanted,
+    BoxFuture, Claim, ClaimWanted, Delivery, Dispatch, HealthMark, Hold, Outcome, Outgoing, Queue, Settlement, Waiting,
+    Wanted,
 };
 use hookfast_core::{EndpointId, Error, Result, UnixMs};
 use hookfast_engine::Dispatcher;
@@ -32,6 +32,7 @@ pub(crate) struct Rows {
     pub(crate) claims: usize,
     /// Claims fail while set.
     pub(crate) claims_fail: bool,
+    pub(crate) is_unsure: bool,
     /// Nothing is confirmed while set.
     pub(crate) frozen: bool,
     inbox: Vec<Settlement>,
@@ -71,8 +72,16 @@ impl Model {
                 let key = DeliveryKey { event: event.id, endpoint: endpoint.id, run: 0 };
                 let hold = if granted { Hold::Memory { handoff: 1 } } else { Hold::Queue { lease_no: 0 } };
                 let event = Arc::clone(event);
-                let delivery =
-                    Delivery { key, event, hold, tries: 0, crashes: 0, due: now, trigger: Trigger::Scheduled };
+                let delivery = Delivery {
+                    key,
+                    event,
+                    hold,
+                    tries: 0,
+                    crashes: 0,
+                    due: now,
+                    trigger: Trigger::Scheduled,
+                    retention_days: 30,
+                };
                 if granted {
                     rows.held.insert(key, hold);
                     handed.push((Arc::clone(endpoint), delivery));
@@ -209,6 +218,7 @@ impl Rows {
                     crashes: one.crashes,
                     due,
                     trigger: Trigger::Scheduled,
+                    retention_days: one.retention_days,
                 };
                 self.rows.insert(one.key, Row { delivery, is_held: false });
             }
@@ -274,20 +284,12 @@ impl Queue for Model {
         })
     }
 
+    fn may_try(&self) -> bool {
+        !self.rows().is_unsure
+    }
+
     fn mark(&self, marks: Vec<HealthMark>) {
         self.rows().inbox_marks.extend(marks);
         self.work.notify_one();
-    }
-}
-
-/// A store without background work.
-pub(crate) struct Idle;
-
-impl Maintenance for Idle {
-    fn step(&self, _: Duty) -> BoxFuture<'_, Result<Step>> {
-        Box::pin(std::future::ready(Ok(Step::default())))
-    }
-    fn ping(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -1,6 +1,6 @@
 //! An engine on paused time with a model store, a scripted sink and a clock tied to that time.
 
-use crate::model::{Idle, Model};
+use crate::model::Model;
 use bytes::Bytes;
 use hookfast_core::delivery::{Cause, DeliveryKey, DeliveryState};
 use hookfast_core::model::{Endpoint, EndpointSecrets, SecretText, Signing};
@@ -147,12 +147,8 @@ impl Rig {
     }
 
     pub(crate) fn run(&mut self) {
-        let ports = EnginePorts {
-            queue: self.model.clone() as Arc<dyn Queue>,
-            maintenance: Arc::new(Idle),
-            sink: self.sink.clone(),
-            ids: self.ids.clone(),
-        };
+        let ports =
+            EnginePorts { queue: self.model.clone() as Arc<dyn Queue>, sink: self.sink.clone(), ids: self.ids.clone() };
         self.engine = Some(Engine::start(self.dispatcher.clone(), ports, &Handle::current()).unwrap());
     }
 
@@ -173,6 +169,7 @@ impl Rig {
             event_types: None,
             channels: None,
             throttle_rate: None,
+            ordering: None,
             metadata: BTreeMap::new(),
             headers: BTreeMap::new(),
             secrets: EndpointSecrets { current: SecretText::new("whsec_x"), old: Vec::new() },

@@ -50,6 +50,25 @@ async fn no_try_starts_while_the_store_confirms_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_try_starts_while_the_node_may_have_been_taken_for_dead() {
+    let rig = Rig::start(EngineConfig::default(), |_, _| Act::Ok(10));
+    let to: Vec<_> = (0..4).map(|n| rig.endpoint(&n.to_string())).collect();
+    rig.send(&to);
+    rig.until_all_ended().await;
+    rig.model.rows().is_unsure = true;
+    for _ in 0..100 {
+        rig.send(&to);
+        tokio::time::sleep(ms(10)).await;
+    }
+    assert!(to.iter().all(|endpoint| rig.tries_of(endpoint).len() == 1));
+    rig.check();
+    rig.model.rows().is_unsure = false;
+    rig.until_all_ended().await;
+    assert_eq!(rig.ended(DeliveryState::Delivered), 404);
+    assert!(to.iter().all(|endpoint| rig.tries_of(endpoint).len() == 101), "each once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn failing_claims_are_tried_again_more_slowly() {
     let rig = Rig::start(EngineConfig { memory_slots: 0, ..EngineConfig::default() }, |_, _| Act::Ok(1));
     let endpoint = rig.endpoint("one");
@@ -66,12 +85,7 @@ async fn failing_claims_are_tried_again_more_slowly() {
 #[tokio::test(start_paused = true)]
 async fn a_dispatcher_serves_one_engine() {
     let rig = Rig::start(EngineConfig { retry: policy(&[1]), ..EngineConfig::default() }, |_, _| Act::Ok(1));
-    let ports = EnginePorts {
-        queue: rig.model.clone(),
-        maintenance: std::sync::Arc::new(crate::model::Idle),
-        sink: rig.sink.clone(),
-        ids: std::sync::Arc::default(),
-    };
+    let ports = EnginePorts { queue: rig.model.clone(), sink: rig.sink.clone(), ids: std::sync::Arc::default() };
     let second = hookfast_engine::Engine::start(rig.dispatcher, ports, &tokio::runtime::Handle::current());
     assert_eq!(second.err(), Some(Error::AlreadyStarted));
 }

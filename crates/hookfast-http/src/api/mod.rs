@@ -6,6 +6,7 @@ mod attempt;
 mod endpoint;
 mod event_type;
 mod message;
+mod node;
 mod task;
 mod token;
 
@@ -35,8 +36,13 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
         .merge(attempt::routes())
         .merge(task::routes())
         .merge(token::routes())
-        .routes(routes!(crate::health::get_health))
-        .routes(routes!(crate::health::ping))
+        .merge(node::routes())
+        .merge(health_routes())
+}
+
+/// The documented routes that say how the node is.
+pub(crate) fn health_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new().routes(routes!(crate::health::get_health)).routes(routes!(crate::health::ping))
 }
 
 /// An answer with a JSON body.

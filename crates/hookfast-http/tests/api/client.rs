@@ -6,7 +6,7 @@ use axum::body::Body;
 use hookfast_core::OrgId;
 use hookfast_core::address::AddressRules;
 use hookfast_core::model::{Principal, Scope, SecretText};
-use hookfast_http::{Access, ApiConfig, ApiMetrics, ApiState, Ports, router};
+use hookfast_http::{Access, ApiConfig, ApiMetrics, ApiState, Ports, health_router, router};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
@@ -23,6 +23,8 @@ pub(crate) struct Rig {
     pub(crate) router: Router,
     /// The same state behind a listener that asks for tokens.
     pub(crate) guarded: Router,
+    /// The same state on a node without an API.
+    pub(crate) health: Router,
     pub(crate) org: OrgId,
 }
 
@@ -82,8 +84,9 @@ impl Rig {
         };
         let org = OrgId::default_org();
         let trusted = Access::Trusted(Principal { org: org.clone(), scope: Scope::Org });
+        let health = health_router(state.clone());
         let (guarded, router) = (router(state.clone(), Access::Tokens), router(state, trusted));
-        Self { memory, draining, router, guarded, org }
+        Self { memory, draining, router, guarded, health, org }
     }
 
     pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {

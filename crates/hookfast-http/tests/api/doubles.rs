@@ -186,6 +186,7 @@ impl Endpoints for Memory {
             event_types: new.event_types,
             channels: new.channels,
             throttle_rate: new.throttle_rate,
+            ordering: new.ordering,
             metadata: new.metadata,
             headers: new.headers,
             secrets: EndpointSecrets { current: new.secret, old: Vec::new() },
@@ -230,6 +231,7 @@ impl Endpoints for Memory {
         endpoint.event_types = patch.event_types.unwrap_or(endpoint.event_types.take());
         endpoint.channels = patch.channels.unwrap_or(endpoint.channels.take());
         endpoint.throttle_rate = patch.throttle_rate.unwrap_or(endpoint.throttle_rate);
+        endpoint.ordering = patch.ordering.unwrap_or(endpoint.ordering.take());
         endpoint.metadata = patch.metadata.unwrap_or(std::mem::take(&mut endpoint.metadata));
         match patch.headers {
             Some(HeadersChange::Replace(headers)) => endpoint.headers = headers,
@@ -488,6 +490,20 @@ impl Replays for Memory {
 impl Maintenance for Memory {
     fn step(&self, _: Duty) -> BoxFuture<'_, Result<Step>> {
         done(Ok(Step::default()))
+    }
+
+    fn nodes(&self) -> BoxFuture<'_, Result<Vec<Node>>> {
+        let node = |incarnation, state| Node {
+            incarnation,
+            name: format!("host pid {incarnation}"),
+            version: "1.0.0".to_owned(),
+            state,
+            started_at: NOW,
+            seen_at: NOW,
+            claimed: incarnation,
+            duties: vec!["retention".to_owned()],
+        };
+        done(self.open(None).map(|_| vec![node(8, NodeState::Alive), node(7, NodeState::Dead)]))
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<()>> {

@@ -38,6 +38,29 @@ async fn an_endpoint_answers_with_the_names_of_every_client_version() {
 }
 
 #[tokio::test]
+async fn an_order_is_set_changed_and_unset() {
+    let rig = Rig::new();
+    let app = rig.app().await;
+    let path = format!("/api/v1/app/{app}/endpoint");
+    let made = rig.post(&path, json!({ "url": "http://x.example/" })).await.ok(201);
+    assert_eq!(made["ordering"], Value::Null);
+    let one = format!("{path}/{}", id(&made));
+    for (given, shown) in [
+        (json!({}), json!({ "pointer": null, "onDead": "block" })),
+        (json!({ "pointer": "/data/id", "onDead": "skip" }), json!({ "pointer": "/data/id", "onDead": "skip" })),
+        (json!({ "pointer": null, "onDead": "block" }), json!({ "pointer": null, "onDead": "block" })),
+    ] {
+        assert_eq!(rig.json("PATCH", &one, json!({ "ordering": given })).await.ok(200)["ordering"], shown);
+        assert_eq!(rig.json("PATCH", &one, json!({ "version": 2 })).await.ok(200)["ordering"], shown);
+    }
+    assert_eq!(rig.json("PATCH", &one, json!({ "ordering": null })).await.ok(200)["ordering"], Value::Null);
+    let body = json!({ "url": "http://x.example/", "ordering": { "pointer": "" } });
+    assert_eq!(rig.json("PUT", &one, body).await.ok(200)["ordering"]["pointer"], "");
+    let replaced = rig.json("PUT", &one, json!({ "url": "http://x.example/" })).await.ok(200);
+    assert_eq!(replaced["ordering"], Value::Null);
+}
+
+#[tokio::test]
 async fn what_may_not_be_an_endpoint_is_refused_with_its_field() {
     let rig = Rig::new();
     let app = rig.app().await;
@@ -57,6 +80,9 @@ async fn what_may_not_be_an_endpoint_is_refused_with_its_field() {
         (json!({ "url": "http://x.example/", "retryDelaysMs": vec![1; 51] }), "retryDelaysMs", "got 51"),
         (json!({ "url": "http://x.example/", "channels": ["a b"] }), "channels", "got ' '"),
         (json!({ "url": "http://x.example/", "uid": "ep_1" }), "uid", "ep_"),
+        (json!({ "url": "http://x.example/", "ordering": "a" }), "ordering", "an object"),
+        (json!({ "url": "http://x.example/", "ordering": { "pointer": "a" } }), "ordering", "JSON pointer"),
+        (json!({ "url": "http://x.example/", "ordering": { "onDead": "wait" } }), "ordering", "block or skip"),
     ] {
         let answer = rig.post(&path, body.clone()).await.ok(422);
         let problem = &answer["detail"][0];

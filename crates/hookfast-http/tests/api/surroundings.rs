@@ -64,6 +64,41 @@ async fn health_follows_the_store_and_the_drain() {
 }
 
 #[tokio::test]
+async fn nodes_are_listed_for_the_organisation() {
+    let rig = Rig::new();
+    let nodes = rig.get("/api/v1/hookfast/node").await.ok(200);
+    assert_eq!(
+        nodes["data"][0],
+        json!({
+            "incarnation": 8, "name": "host pid 8", "version": "1.0.0", "state": "alive", "claimed": 8,
+            "startedAt": "2026-10-20T10:00:00.000Z", "seenAt": "2026-10-20T10:00:00.000Z", "duties": ["retention"],
+        })
+    );
+    assert_eq!(nodes["data"][1]["state"], "dead");
+    rig.memory.state().fail_with = Some(hookfast_core::Error::Unavailable { reason: "x".to_owned() });
+    assert_eq!(rig.get("/api/v1/hookfast/node").await.status, 503);
+}
+
+#[tokio::test]
+async fn a_node_without_an_api_serves_health_and_metrics_alone() {
+    let rig = Rig::new();
+    for (path, status) in [
+        ("/api/v1/health/ping", 204),
+        ("/api/v1/health", 200),
+        ("/health/live", 200),
+        ("/health/ready", 200),
+        ("/metrics", 200),
+        ("/", 404),
+        ("/api/v1/openapi.json", 404),
+        ("/api/v1/app", 404),
+        ("/api/v1/hookfast/node", 404),
+    ] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(Rig::send(&rig.health, request).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_and_the_document_are_served_without_a_token() {
     let rig = Rig::new();
     let metrics = rig.with_token("GET", "/metrics", "").await;

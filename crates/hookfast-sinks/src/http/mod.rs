@@ -30,10 +30,11 @@ use metrics::{Counters, count};
 use prepared::{Parts, Prepared, PreparedEndpoints};
 use request::Times;
 use resolve::{Resolve, SystemResolver};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// The longest deadline that an endpoint can set.
 const TIMEOUT_MS_MAX: u64 = 30_000;
@@ -88,6 +89,18 @@ impl HttpSink {
             is_reaping: AtomicBool::new(false),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The addresses of a name, as a delivery would find them, before the address rules judge them.
+    ///
+    /// # Errors
+    /// What is wrong, in one sentence.
+    pub async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, String> {
+        let dialler = &self.shared.dialler;
+        match timeout(dialler.dns_timeout, dialler.resolver.resolve(name)).await {
+            Ok(found) => found.map_err(|failure| failure.text.into_owned()),
+            Err(_) => Err("the name servers did not answer in time".to_owned()),
+        }
     }
 
     /// What it has counted so far.

@@ -162,6 +162,7 @@ fn endpoint(url: &str) -> Endpoint {
         event_types: None,
         channels: None,
         throttle_rate: None,
+        ordering: None,
         metadata: BTreeMap::new(),
         headers: BTreeMap::new(),
         secrets: EndpointSecrets { current: SecretText::new(SECRET), old: Vec::new() },

@@ -3,13 +3,14 @@
 use super::inbox::AcceptCommand;
 use super::writer::Writer;
 use crate::Result;
+use crate::sqlite::ordering::{self, PARKED};
 use crate::sqlite::routes::{AppRoutes, Routed};
 use crate::sqlite::{codec, dedupe};
 use hookfast_core::delivery::DeliveryKey;
 use hookfast_core::limits::ROUTED_INLINE_MAX;
 use hookfast_core::model::{CallerKey, Endpoint, NewEvent, Route, Trigger};
 use hookfast_core::ports::{Accepted, Delivery, Hold, Outgoing, Wanted};
-use hookfast_core::{Error, EventId, UnixMs, routing};
+use hookfast_core::{Error, EventId, UnixMs, ordering as core_ordering, routing};
 use rusqlite::OptionalExtension;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ const HANDOFF_EVENTS_MAX: usize = 100;
 /// One routed pair whose place is not decided yet.
 pub(crate) struct Pair {
     event: Arc<Outgoing>,
+    retention_days: u16,
     routed: Routed,
 }
 
@@ -93,7 +95,9 @@ impl Writer<'_> {
         }
         effects.events += 1;
         effects.newest = effects.newest.max(codec::row_id(event.id.high()));
-        if routed.len() > ROUTED_INLINE_MAX {
+        let is_inline = routed.len() <= ROUTED_INLINE_MAX;
+        let routed = self.place_ordered(event, routed, effects)?;
+        if !is_inline {
             let sql = "INSERT INTO fanout (event, next) VALUES (?1, 0)";
             self.conn.prepare_cached(sql)?.execute([codec::row_id(event.id.high())])?;
         } else if !routed.is_empty() {
@@ -103,10 +107,37 @@ impl Writer<'_> {
                 content_type: event.content_type.clone(),
                 body: Some(event.body.clone()),
             });
-            let pair = |routed: Routed| Pair { event: Arc::clone(&outgoing), routed };
+            let retention_days = app.retention_days;
+            let pair = |routed: Routed| Pair { event: Arc::clone(&outgoing), retention_days, routed };
             effects.pairs.extend(routed.into_iter().map(pair));
         }
         Ok(Accepted { id: event.id, repeat: false })
+    }
+
+    /// Makes the rows of endpoints that keep the order of this event; answers the others. These go through the queue,
+    /// and take their number in the order here, where it is the order of acceptance.
+    fn place_ordered(
+        &mut self,
+        event: &NewEvent,
+        routed: Vec<Routed>,
+        effects: &mut AcceptEffects,
+    ) -> Result<Vec<Routed>> {
+        let mut unordered = Vec::with_capacity(routed.len());
+        for one in routed {
+            let Some(key) = core_ordering::key(&one.endpoint, event) else {
+                unordered.push(one);
+                continue;
+            };
+            let is_first = !ordering::is_busy(self.conn, one.no, &key)?;
+            let due = if is_first { event.id.time() } else { PARKED };
+            let row = codec::row_id(event.id.high());
+            self.hot.queue_insert_ordered.execute((row, one.no, due.0, key, self.next_order))?;
+            self.next_order += 1;
+            if is_first {
+                effects.queued.push((one.endpoint, due));
+            }
+        }
+        Ok(unordered)
     }
 
     fn same_key(&mut self, today: i64, key: &CallerKey) -> Result<Option<EventId>> {
@@ -194,6 +225,7 @@ impl Writer<'_> {
                 crashes: 0,
                 due,
                 trigger: Trigger::Scheduled,
+                retention_days: pair.retention_days,
             };
             effects.hand_over.push((Arc::clone(&pair.routed.endpoint), delivery));
         }
@@ -204,7 +236,7 @@ impl Writer<'_> {
     }
 
     fn write_handoff(&mut self, events: &mut Vec<u8>, pairs: &mut u32, handoffs: &mut Vec<(u64, u32)>) -> Result<()> {
-        if !crate::sqlite::failpoint::planted("no_handoff_row") {
+        if !crate::failpoint::planted("no_handoff_row") {
             self.hot.handoff_insert.execute((self.next_handoff.cast_signed(), events.as_slice()))?;
         }
         handoffs.push((self.next_handoff, *pairs));

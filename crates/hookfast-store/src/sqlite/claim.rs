@@ -3,8 +3,9 @@
 
 use super::writer::Writer;
 use crate::Result;
+use crate::sqlite::ordering::Ended;
 use crate::sqlite::{codec, routes};
-use hookfast_core::delivery::DeliveryKey;
+use hookfast_core::delivery::{Cause, DeliveryKey, DeliveryState};
 use hookfast_core::model::Trigger;
 use hookfast_core::ports::{Claim, ClaimWanted, Delivery, Hold, Outgoing, Waiting};
 use hookfast_core::{EndpointId, EventId, UnixMs};
@@ -36,6 +37,11 @@ impl Held {
     /// Is this row in the engine's hands?
     pub(crate) fn has(&self, endpoint: i64, event: i64, run: u32) -> bool {
         self.lease(endpoint, event, run).is_some()
+    }
+
+    /// So many rows.
+    pub(crate) fn count(&self) -> u64 {
+        self.rows.values().map(|rows| rows.len() as u64).sum()
     }
 
     pub(crate) fn lease(&self, endpoint: i64, event: i64, run: u32) -> Option<u64> {
@@ -98,9 +104,9 @@ impl Writer<'_> {
         claim.next_due = next_due;
         let mut bytes = 0;
         for row in rows {
-            let Some(event) = self.outgoing(row.event)? else {
+            let Some((event, retention_days)) = self.outgoing(row.event)? else {
                 // Its event is gone: nothing can be sent, and nobody could read how it ended.
-                self.hot.queue_delete.execute((row.event, no, row.run))?;
+                self.drop_row(no, &row)?;
                 continue;
             };
             bytes += event.body_bytes();
@@ -117,12 +123,22 @@ impl Writer<'_> {
                 crashes: row.crashes,
                 due: UnixMs(row.due),
                 trigger: if row.manual { Trigger::Manual } else { Trigger::Scheduled },
+                retention_days,
             });
         }
         Ok(claim)
     }
 
-    /// Up to `rows_max` due rows that nobody holds, and when the one after them is due.
+    /// Drops a row whose event is gone; what was parked behind it goes on.
+    fn drop_row(&mut self, endpoint: i64, row: &QueueRow) -> Result<()> {
+        let (event, run) = (row.event, row.run);
+        let end = Ended { event, endpoint, state: DeliveryState::Dead, cause: Cause::Expired };
+        let next = self.transaction(|writer| writer.end_row(end, run))?;
+        self.tell_queued(next.as_slice())
+    }
+
+    /// Up to `rows_max` due rows that nobody holds, and when the one after them is due. Parked rows do not
+    /// count.
     fn due_rows(&mut self, no: i64, rows_max: u32, now: UnixMs) -> Result<(Vec<QueueRow>, Option<UnixMs>)> {
         let mut found = Vec::new();
         let mut rows = self.hot.queue_by_due.query([no])?;
@@ -146,16 +162,17 @@ impl Writer<'_> {
         Ok((found, None))
     }
 
-    fn outgoing(&mut self, event: i64) -> Result<Option<Outgoing>> {
+    fn outgoing(&mut self, event: i64) -> Result<Option<(Outgoing, u16)>> {
         let read = |row: &rusqlite::Row<'_>| {
             let low: i64 = row.get(0)?;
             let body: Option<Vec<u8>> = row.get(3)?;
-            Ok(Outgoing {
+            let outgoing = Outgoing {
                 id: EventId::from_halves(event.cast_unsigned(), low.cast_unsigned()),
                 event_type: row.get(1)?,
                 content_type: row.get(2)?,
                 body: body.map(Into::into),
-            })
+            };
+            Ok((outgoing, row.get(4)?))
         };
         Ok(self.hot.event_outgoing.query_row([event], read).optional()?)
     }

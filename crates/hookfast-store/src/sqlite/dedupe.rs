@@ -4,9 +4,10 @@
 //! remembered for at least 24 h and at most 48 h.
 
 use crate::Result;
+use crate::caller_keys;
+use hookfast_core::UnixMs;
 use hookfast_core::limits::IDEMPOTENCY_MS;
 use hookfast_core::model::CallerKey;
-use hookfast_core::{Error, UnixMs};
 use rusqlite::{OptionalExtension, Statement};
 
 pub(crate) const FIND: &str = "SELECT body, object FROM dedupe WHERE day = ?1 AND key = ?2";
@@ -24,19 +25,11 @@ pub(crate) fn find(statement: &mut Statement<'_>, today: i64, key: &CallerKey) -
     for day in [today, today - 1] {
         let found: Option<([u8; 16], [u8; 16])> =
             statement.query_row((day, key.key_hash.as_slice()), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        match found {
-            Some((body, object)) if body == key.body_hash => return Ok(Some(object)),
-            Some(_) => return Err(other_body()),
-            None => {}
+        if let Some((body, object)) = found {
+            return Ok(Some(caller_keys::same_body(key, &body, object)?));
         }
     }
     Ok(None)
-}
-
-/// The key came before with another body.
-pub(crate) fn other_body() -> crate::Error {
-    let reason = "this idempotency key was used before with another body".to_owned();
-    Error::Conflict { code: "idempotency_conflict", reason }.into()
 }
 
 /// Remembers what the key stands for.

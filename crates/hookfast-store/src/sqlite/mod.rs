@@ -8,15 +8,15 @@ mod claim;
 mod codec;
 mod configuration;
 mod dedupe;
-mod directory;
 mod disk;
 mod duties;
-mod failpoint;
 mod fill;
 mod hot;
 mod inbox;
+mod inspect;
 mod lock;
 mod open;
+mod ordering;
 mod pool;
 mod reading;
 mod recent_keys;
@@ -27,8 +27,9 @@ mod schema;
 mod settle;
 mod writer;
 
+use crate::directory::Directory;
+use crate::failpoint;
 use crate::{Error, Result, Sealer};
-use directory::Directory;
 pub use fill::FillPlan;
 use hookfast_core::model::{NewEvent, SecretText};
 use hookfast_core::ports::{
@@ -37,8 +38,10 @@ use hookfast_core::ports::{
 use hookfast_core::retry::RetryPolicy;
 use hookfast_core::{Clock, EndpointId, IdGenerator, UnixMs};
 use inbox::{AcceptCommand, Inbox};
+pub use inspect::{Inspection, inspect};
 pub use lock::DirLock;
 use pool::ReadPool;
+pub use schema::known as schema_known;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,6 +111,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) counters: Counters,
     pub(crate) incarnation: u64,
+    pub(crate) started_at: UnixMs,
     pub(crate) fatal: FatalHook,
 }
 
@@ -153,6 +157,7 @@ impl SqliteStore {
             tracing::info!(pairs = recovered, "queued what an earlier incarnation had in memory");
         }
         let readers = ReadPool::open(&path, config.readers)?;
+        let started_at = clock.now();
         let counters = Counters { recovered: AtomicU64::new(recovered), ..Counters::default() };
         let shared = Arc::new(Shared {
             config,
@@ -163,6 +168,7 @@ impl SqliteStore {
             directory: Directory::default(),
             counters,
             incarnation: incarnation.cast_unsigned(),
+            started_at,
             fatal,
         });
         let writing = Arc::clone(&shared);
@@ -260,6 +266,11 @@ impl Queue for SqliteStore {
             sent?;
             answer.await.map_err(|_| closing())?.map_err(Into::into)
         })
+    }
+
+    /// The directory's lock keeps every other process out.
+    fn may_try(&self) -> bool {
+        true
     }
 
     fn mark(&self, marks: Vec<HealthMark>) {

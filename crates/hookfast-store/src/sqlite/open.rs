@@ -1,6 +1,6 @@
 //! Opening connections with the settings that the promises rest on.
 
-use crate::sqlite::failpoint;
+use crate::failpoint;
 use crate::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;

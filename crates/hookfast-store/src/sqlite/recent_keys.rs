@@ -5,6 +5,7 @@
 //! from the event rows behind a cursor when the store is opened.
 
 use crate::Result;
+use crate::caller_keys;
 use crate::sqlite::{codec, dedupe};
 use hookfast_core::EventId;
 use hookfast_core::model::CallerKey;
@@ -64,8 +65,7 @@ impl RecentKeys {
     pub(crate) fn find(&self, today: i64, key: &CallerKey) -> Result<Option<EventId>> {
         match self.keys.get(&key.key_hash) {
             Some(recent) if dedupe::day(recent.event.time()) < today - 1 => Ok(None),
-            Some(recent) if recent.body_hash == key.body_hash => Ok(Some(recent.event)),
-            Some(_) => Err(dedupe::other_body()),
+            Some(recent) => Ok(Some(caller_keys::same_body(key, &recent.body_hash, recent.event)?)),
             None => Ok(None),
         }
     }

@@ -1,7 +1,10 @@
 //! What happens at open, before anything is served: a new incarnation, and every pair that the last one had in
 //! memory only becomes a queue row. Knows neither id order nor time: the hand-off rows name what may be missing.
 
-use crate::sqlite::{codec, failpoint};
+use crate::failpoint;
+use crate::sqlite::codec;
+use crate::sqlite::ordering::{self, Ended, Place};
+use crate::sqlite::writer::JobTx;
 use crate::{Result, Sealer};
 use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::{AttemptId, IdGenerator, UnixMs};
@@ -74,18 +77,22 @@ pub(crate) fn queue_missing(conn: &Connection, event: i64, ids: &IdGenerator, no
     let Some(routed) = routed else { return Ok(0) };
     let mut missing = 0;
     for endpoint in codec::get_numbers(&routed)? {
-        let known: bool = conn
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND endpoint = ?2)
-                     OR EXISTS (SELECT 1 FROM queue WHERE event = ?1 AND endpoint = ?2)",
-            )?
-            .query_row((event, endpoint), |row| row.get(0))?;
-        if !known {
+        if !is_known(conn, event, endpoint)? {
             missing += 1;
             queue_or_cancel(conn, (event, endpoint), ids, now)?;
         }
     }
     Ok(missing)
+}
+
+/// Has this pair a delivery or a queue row?
+pub(crate) fn is_known(conn: &Connection, event: i64, endpoint: i64) -> Result<bool> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND endpoint = ?2)
+                 OR EXISTS (SELECT 1 FROM queue WHERE event = ?1 AND endpoint = ?2)",
+        )?
+        .query_row((event, endpoint), |row| row.get(0))?)
 }
 
 /// Makes the first queue row of a pair, or ends it when its endpoint is gone. Answers whether it was queued.
@@ -120,16 +127,17 @@ pub(crate) struct End {
     pub(crate) tries: u32,
 }
 
-/// Writes an end and deletes the queue row. Its place in the order of attempts is an id of its own.
+/// Writes an end and deletes the queue row, whose place in the order of its key is answered. Its place in the order of
+/// attempts is an id of its own.
 pub(crate) fn end_without_try(
     conn: &Connection,
     (event, endpoint): (i64, i64),
     end: End,
     ids: &IdGenerator,
     now: UnixMs,
-) -> Result<()> {
-    conn.prepare_cached("DELETE FROM queue WHERE event = ?1 AND endpoint = ?2 AND run = ?3")?
-        .execute((event, endpoint, end.run))?;
+) -> Result<Option<Place>> {
+    let sql = "DELETE FROM queue WHERE event = ?1 AND endpoint = ?2 AND run = ?3 RETURNING order_key, order_no";
+    let place = conn.prepare_cached(sql)?.query_row((event, endpoint, end.run), Place::read).optional()?.flatten();
     conn.prepare_cached(
         "INSERT OR IGNORE INTO deliveries (event, endpoint, run, state, cause, tries, attempt)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -149,6 +157,17 @@ pub(crate) fn end_without_try(
              ON CONFLICT (endpoint, hour) DO UPDATE SET cancelled = cancelled + 1",
         )?
         .execute((endpoint, now.0.div_euclid(3_600_000)))?;
+    }
+    Ok(place)
+}
+
+/// As [`end_without_try`], as one step of a job; what was parked behind the row goes on.
+pub(crate) fn end_in_turn(tx: &mut JobTx<'_>, (event, endpoint): (i64, i64), end: End, now: UnixMs) -> Result<()> {
+    let place = end_without_try(tx.conn, (event, endpoint), end, &tx.shared.ids, now)?;
+    let Some(place) = place else { return Ok(()) };
+    let ended = Ended { event, endpoint, state: end.state, cause: end.cause };
+    if ordering::ended(tx.conn, ended, place, now)? {
+        tx.queued.push((endpoint, now));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::sqlite::configuration::{self, made_before, remember};
 use crate::sqlite::writer::JobTx;
-use crate::sqlite::{SqliteStore, codec};
+use crate::sqlite::{SqliteStore, codec, ordering};
 use crate::{Error, Result};
 use hookfast_core::delivery::DeliveryState;
 use hookfast_core::model::CallerKey;
@@ -45,7 +45,8 @@ fn resend(tx: &mut JobTx<'_>, app: AppId, event: EventId, endpoint: EndpointId, 
     remember(tx, key, codec::id_bytes(event))
 }
 
-/// Queues the next run unless an earlier one is unfinished.
+/// Queues the next run unless an earlier one is unfinished. It goes at once, also where order is kept; one that holds up
+/// its key takes the place it had.
 fn queue_next_run(tx: &mut JobTx<'_>, event: i64, endpoint: i64, was_routed: bool) -> Result<bool> {
     let queued: bool = tx
         .conn
@@ -61,11 +62,13 @@ fn queue_next_run(tx: &mut JobTx<'_>, event: i64, endpoint: i64, was_routed: boo
     // An endpoint that the event was never routed to begins with run 1: run 0 stays what routing decided.
     let run = last.unwrap_or(0) + 1;
     let now = tx.shared.clock.now();
+    let place = ordering::place_of_replay(tx.conn, event, endpoint)?;
     tx.conn
         .prepare_cached(
-            "INSERT INTO queue (event, endpoint, run, due, tries, crashes, manual) VALUES (?1, ?2, ?3, ?4, 0, 0, 1)",
+            "INSERT INTO queue (event, endpoint, run, due, tries, crashes, manual, order_key, order_no)
+             VALUES (?1, ?2, ?3, ?4, 0, 0, 1, ?5, ?6)",
         )?
-        .execute((event, endpoint, run, now.0))?;
+        .execute((event, endpoint, run, now.0, place.map(|place| place.key), place.map(|place| place.no)))?;
     tx.queued.push((endpoint, now));
     Ok(true)
 }

@@ -15,6 +15,8 @@ use std::sync::Arc;
 const APPS_MAX: usize = 10_000;
 /// Endpoint numbers kept in memory.
 const NUMBERS_MAX: usize = 200_000;
+/// Endpoints kept in memory by their number.
+const BY_NUMBER_MAX: usize = 1_000;
 
 /// An endpoint and its number in this store.
 #[derive(Clone, Debug)]
@@ -36,6 +38,7 @@ pub(crate) struct AppRoutes {
 pub(crate) struct Routes {
     apps: HashMap<AppId, Option<Arc<AppRoutes>>>,
     numbers: HashMap<EndpointId, i64>,
+    by_number: HashMap<i64, Arc<Endpoint>>,
 }
 
 impl Routes {
@@ -70,15 +73,32 @@ impl Routes {
         Ok(no)
     }
 
+    /// One live endpoint by its number; `None` when it was deleted.
+    pub(crate) fn endpoint(&mut self, conn: &Connection, sealer: &Sealer, no: i64) -> Result<Option<Arc<Endpoint>>> {
+        if let Some(known) = self.by_number.get(&no) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let found = endpoint_by_number(conn, sealer, no)?.map(Arc::new);
+        if let Some(endpoint) = &found {
+            if self.by_number.len() >= BY_NUMBER_MAX {
+                self.by_number.clear();
+            }
+            self.by_number.insert(no, Arc::clone(endpoint));
+        }
+        Ok(found)
+    }
+
     /// Something of this application changed.
     pub(crate) fn forget(&mut self, app: AppId) {
         self.apps.remove(&app);
+        self.by_number.retain(|_, endpoint| endpoint.app != app);
     }
 
     /// A transaction was rolled back: what was read in it may not be so.
     pub(crate) fn forget_all(&mut self) {
         self.apps.clear();
         self.numbers.clear();
+        self.by_number.clear();
     }
 }
 
@@ -97,7 +117,7 @@ fn load(conn: &Connection, sealer: &Sealer, app: AppId) -> Result<Option<AppRout
     let mut rows = statement.query([no])?;
     let mut endpoints = Vec::new();
     while let Some(row) = rows.next()? {
-        endpoints.push(Routed { no: row.get(19)?, endpoint: Arc::new(codec::endpoint(row, sealer)?) });
+        endpoints.push(Routed { no: row.get(21)?, endpoint: Arc::new(codec::endpoint(row, sealer)?) });
     }
     Ok(Some(AppRoutes { no, retention_days, endpoints }))
 }

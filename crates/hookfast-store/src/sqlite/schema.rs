@@ -1,18 +1,14 @@
 //! Embedded migrations: ordered, checksummed, each in its own transaction. A newer schema is refused.
 
-use crate::sqlite::failpoint;
-use crate::{Error, Result};
+use crate::Result;
+use crate::failpoint;
+use crate::migrations::{Migration, pending};
 use rusqlite::Connection;
-use sha2::{Digest, Sha256};
 
-struct Migration {
-    version: u32,
-    name: &'static str,
-    sql: &'static str,
-}
-
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "initial", sql: include_str!("migrations/0001_initial.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "initial", sql: include_str!("migrations/0001_initial.sql") },
+    Migration { version: 2, name: "ordering", sql: include_str!("migrations/0002_ordering.sql") },
+];
 
 /// Brings the schema up to what this binary knows.
 ///
@@ -27,30 +23,32 @@ pub(crate) fn migrate(conn: &Connection) -> Result<()> {
         .prepare("SELECT version, checksum FROM migrations ORDER BY version")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let known = MIGRATIONS.last().map_or(0, |last| last.version);
-    if let Some(&(found, _)) = applied.last().filter(|(found, _)| *found > known) {
-        return Err(Error::NewerSchema { found, known });
-    }
-    for migration in MIGRATIONS {
-        let checksum = Sha256::digest(migration.sql.as_bytes()).to_vec();
-        match applied.iter().find(|(version, _)| *version == migration.version) {
-            Some((_, found)) if *found != checksum => {
-                return Err(Error::ChangedMigration { version: migration.version });
-            }
-            Some(_) => {}
-            None => apply(conn, migration, &checksum)?,
-        }
-    }
-    Ok(())
+    pending(MIGRATIONS, &applied)?.into_iter().try_for_each(|migration| apply(conn, migration))
 }
 
-fn apply(conn: &Connection, migration: &Migration, checksum: &[u8]) -> Result<()> {
+/// The newest version that this binary knows.
+#[must_use]
+pub fn known() -> u32 {
+    MIGRATIONS.last().map_or(0, |last| last.version)
+}
+
+/// The version of a store that may be of any binary; 0 when nothing was migrated yet.
+pub(crate) fn version(conn: &Connection) -> Result<u32> {
+    let exists: bool =
+        conn.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'", [], |row| row.get(0))?;
+    if !exists {
+        return Ok(0);
+    }
+    Ok(conn.query_row("SELECT coalesce(max(version), 0) FROM migrations", [], |row| row.get(0))?)
+}
+
+fn apply(conn: &Connection, migration: &Migration) -> Result<()> {
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch(migration.sql)?;
     failpoint::reach("migrate.middle");
     tx.execute(
         "INSERT INTO migrations (version, name, checksum) VALUES (?1, ?2, ?3)",
-        (migration.version, migration.name, checksum),
+        (migration.version, migration.name, migration.checksum()),
     )?;
     tx.commit()?;
     Ok(())
@@ -59,6 +57,7 @@ fn apply(conn: &Connection, migration: &Migration, checksum: &[u8]) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     #[test]
     fn a_newer_schema_is_refused_and_a_changed_migration_is_noticed() {
@@ -66,7 +65,7 @@ mod tests {
         migrate(&conn).unwrap();
         migrate(&conn).unwrap();
         conn.execute("INSERT INTO migrations VALUES (999, 'future', x'00')", []).unwrap();
-        assert!(matches!(migrate(&conn), Err(Error::NewerSchema { found: 999, known: 1 })));
+        assert!(matches!(migrate(&conn), Err(Error::NewerSchema { found: 999, known: 2 })));
         conn.execute("DELETE FROM migrations WHERE version = 999", []).unwrap();
         conn.execute("UPDATE migrations SET checksum = x'00' WHERE version = 1", []).unwrap();
         assert!(matches!(migrate(&conn), Err(Error::ChangedMigration { version: 1 })));

@@ -3,6 +3,7 @@
 use super::writer::Writer;
 use crate::Result;
 use crate::sqlite::codec;
+use crate::sqlite::ordering::{self, Ended, Place};
 use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::model::{Attempt, Trigger};
 use hookfast_core::ports::{Hold, Outcome, Settlement};
@@ -24,38 +25,8 @@ pub(crate) struct SettleEffects {
     /// Settlements that came too late: the pair had gone on without them.
     pub(crate) stale: u64,
     counts: HashMap<(i64, i64), (u32, u32, u32)>,
-}
-
-/// Hand-off rows of this incarnation: how many pairs of each are still without a row of their own.
-#[derive(Debug, Default)]
-pub(crate) struct Handoffs {
-    open: HashMap<u64, u32>,
-    done: Vec<u64>,
-}
-
-impl Handoffs {
-    pub(crate) fn opened(&mut self, no: u64, pairs: u32) {
-        self.open.insert(no, pairs);
-    }
-
-    fn settled(&mut self, no: u64) {
-        if let Some(pairs) = self.open.get_mut(&no) {
-            *pairs -= 1;
-            if *pairs == 0 {
-                self.open.remove(&no);
-                self.done.push(no);
-            }
-        }
-    }
-
-    /// Rows whose every pair has a row of its own by a commit that has happened: to be deleted in the next one.
-    pub(crate) fn done(&self) -> &[u64] {
-        &self.done
-    }
-
-    pub(crate) fn deleted(&mut self, count: usize) {
-        self.done.drain(..count);
-    }
+    /// Endpoints whose next row of a key is due now that the one before it has ended.
+    pub(crate) queued: Vec<(i64, UnixMs)>,
 }
 
 impl Writer<'_> {
@@ -111,7 +82,8 @@ impl Writer<'_> {
         match settlement.outcome {
             Outcome::End(state, cause) => {
                 if queued {
-                    self.hot.queue_delete.execute((event, endpoint, key.run))?;
+                    let end = Ended { event, endpoint, state, cause };
+                    self.end_row(end, key.run)?.into_iter().for_each(|row| effects.queued.push(row));
                 }
                 if state == DeliveryState::Cancelled {
                     let hour = self.shared.clock.now().0.div_euclid(HOUR_MS);
@@ -125,6 +97,15 @@ impl Writer<'_> {
             }
             Outcome::Wait { due } => self.requeue(settlement, event, endpoint, due),
         }
+    }
+
+    /// Deletes the queue row of a run that ended; answers its endpoint when the next row of its key is due now.
+    pub(crate) fn end_row(&mut self, end: Ended, run: u32) -> Result<Option<(i64, UnixMs)>> {
+        let row = (end.event, end.endpoint, run);
+        let place = self.hot.queue_delete.query_row(row, Place::read).optional()?.flatten();
+        let Some(place) = place else { return Ok(None) };
+        let now = self.shared.clock.now();
+        Ok(ordering::ended(self.conn, end, place, now)?.then_some((end.endpoint, now)))
     }
 
     fn end(

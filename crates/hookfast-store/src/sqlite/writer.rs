@@ -9,8 +9,10 @@ use super::hot::Hot;
 use super::inbox::{AcceptCommand, Work};
 use super::recent_keys::RecentKeys;
 use super::routes::{self, Routes};
-use super::settle::{Handoffs, SettleEffects};
-use crate::sqlite::{Shared, disk, failpoint};
+use super::settle::SettleEffects;
+use crate::failpoint;
+use crate::handoffs::Handoffs;
+use crate::sqlite::{Shared, disk};
 use crate::{Error, Result};
 use hookfast_core::ports::{Dispatch, Settlement};
 use hookfast_core::{AppId, EndpointId, UnixMs};
@@ -68,6 +70,8 @@ pub(crate) struct Writer<'c> {
     pub(crate) urls: HashMap<String, i64>,
     pub(crate) incarnation: i64,
     pub(crate) next_handoff: u64,
+    /// The next row of an endpoint that keeps order has this number; it rises over restarts too.
+    pub(crate) next_order: i64,
     /// Settlements that could not be written yet.
     kept: Vec<Settlement>,
     looked: Option<Instant>,
@@ -90,6 +94,7 @@ pub(crate) fn run(conn: Connection, shared: Arc<Shared>, dispatch: Arc<dyn Dispa
             urls: HashMap::new(),
             incarnation,
             next_handoff: incarnation.cast_unsigned() << 32,
+            next_order: incarnation << 40,
             kept: Vec::new(),
             looked: None,
             has_space: true,
@@ -216,6 +221,7 @@ impl Writer<'_> {
         for (no, pairs) in &accepted.handoffs {
             self.handoffs.opened(*no, *pairs);
         }
+        let promoted = std::mem::take(&mut settled.queued);
         self.settle_done(settled);
         self.shared.counters.events.fetch_add(accepted.events, Ordering::Relaxed);
         failpoint::reach("commit.after");
@@ -232,6 +238,10 @@ impl Writer<'_> {
         if !settlements.is_empty() {
             self.dispatch.settled(settlements);
         }
+        if let Err(error) = self.tell_queued(&promoted) {
+            // The engine finds them on its walk over the queue.
+            tracing::warn!(%error, "the engine could not be told of rows that are due");
+        }
         Ok(())
     }
 
@@ -244,7 +254,7 @@ impl Writer<'_> {
     }
 
     /// Begins, checks the fence, works, commits; rolls back on any error.
-    fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(crate) fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.hot.begin.execute([])?;
         let outcome = self.fence().and_then(|()| work(self)).and_then(|value| {
             failpoint::reach("commit.before");
@@ -324,10 +334,15 @@ impl Writer<'_> {
         for endpoint in removed {
             self.dispatch.endpoint_removed(*endpoint);
         }
+        self.tell_queued(queued)
+    }
+
+    /// Tells the engine of endpoints, by number, that have rows from then on.
+    pub(crate) fn tell_queued(&mut self, queued: &[(i64, UnixMs)]) -> Result<()> {
         let mut waiting = Vec::with_capacity(queued.len());
         for (no, due) in queued {
-            if let Some(endpoint) = routes::endpoint_by_number(self.conn, &self.shared.sealer, *no)? {
-                waiting.push((Arc::new(endpoint), *due));
+            if let Some(endpoint) = self.routes.endpoint(self.conn, &self.shared.sealer, *no)? {
+                waiting.push((endpoint, *due));
             }
         }
         if !waiting.is_empty() {

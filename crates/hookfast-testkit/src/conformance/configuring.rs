@@ -3,7 +3,9 @@
 use crate::world::{eventually, new_application, new_endpoint};
 use crate::{Backend, Grants, World};
 use hookfast_core::limits::{ENDPOINT_HEADERS_MAX, OLD_SECRETS_MAX};
-use hookfast_core::model::{Disabled, Endpoint, EndpointSecrets, EventType, SecretText, Signing};
+use hookfast_core::model::{
+    Disabled, Endpoint, EndpointSecrets, EventType, OnDead, Ordering, SecretText, Signing,
+};
 use hookfast_core::ports::{
     ApplicationPatch, EndpointPatch, EventTypePatch, HeadersChange, HealthMark, NewApplication, OnExisting,
 };
@@ -112,6 +114,7 @@ pub async fn an_endpoint_is_kept_whole<B: Backend>() {
         new.event_types = Some(vec!["a".to_owned(), "b".to_owned()]);
         new.channels = Some(vec!["eu".to_owned()]);
         new.throttle_rate = Some(9);
+        new.ordering = Some(Ordering { pointer: Some("/data/id".to_owned()), on_dead: OnDead::Skip });
         new.metadata = map(&[("k", "v")]);
         new.headers = map(&[("authorization", "Bearer s3cret")]);
         new.signing = Signing::WithBodyHex;
@@ -130,6 +133,7 @@ pub async fn an_endpoint_is_kept_whole<B: Backend>() {
         event_types: Some(vec!["a".to_owned(), "b".to_owned()]),
         channels: Some(vec!["eu".to_owned()]),
         throttle_rate: Some(9),
+        ordering: Some(Ordering { pointer: Some("/data/id".to_owned()), on_dead: OnDead::Skip }),
         metadata: map(&[("k", "v")]),
         headers: map(&[("authorization", "Bearer s3cret")]),
         secrets: EndpointSecrets { current: new_endpoint(app).secret, old: Vec::new() },
@@ -179,6 +183,9 @@ pub async fn an_endpoint_patch_changes_what_it_names<B: Backend>() {
             one.channels = Some(vec!["c".into()])
         }),
         (EndpointPatch { throttle_rate: Some(Some(3)), ..none() }, |one, _| one.throttle_rate = Some(3)),
+        (EndpointPatch { ordering: Some(Some(Ordering { pointer: None, on_dead: OnDead::Block })), ..none() }, |one, _| {
+            one.ordering = Some(Ordering { pointer: None, on_dead: OnDead::Block })
+        }),
         (EndpointPatch { metadata: Some(map(&[("a", "b")])), ..none() }, |one, _| one.metadata = map(&[("a", "b")])),
         (EndpointPatch { retry: Some(Some(retry.clone())), ..none() }, |one, retry| one.retry = Some(retry.clone())),
         (EndpointPatch { timeout_ms: Some(Some(2_000)), ..none() }, |one, _| one.timeout_ms = Some(2_000)),

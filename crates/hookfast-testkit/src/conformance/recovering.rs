@@ -152,6 +152,6 @@ pub async fn a_place_belongs_to_one_process<B: Backend>() {
     }
     let world = World::<B>::new(Grants::None).await;
     let app = world.app().await.id;
-    assert!(B::open(world.place()).await.is_err());
+    assert!(B::open(world.ground(), world.place()).await.is_err());
     world.accept_plain(app).await;
 }

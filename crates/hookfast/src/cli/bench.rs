@@ -1,7 +1,8 @@
 //! `hookfast bench`: drives a server with load and receivers of its own and says how fast, how dear and how safe it
 //! was. It sees the server only from outside: by its API, by what arrives, and by what the system says of its process.
 
-mod disk;
+mod database;
+pub(super) mod disk;
 mod report;
 mod round;
 mod server;
@@ -33,6 +34,7 @@ Examples:
   hookfast bench --events 200000 --concurrency 128 --no-idempotency-key --runs 5
   hookfast bench --rate 1000 --seconds 20 --json
   hookfast bench --rate 100 --seconds 60 --endpoints 20 --hanging 0.5
+  hookfast bench --store postgres://postgres@127.0.0.1/postgres
   hookfast bench --url http://127.0.0.1:8071 --token \"$TOKEN\" --pid \"$(pidof hookfast)\"")]
 pub(crate) struct Args {
     /// Closed loop: events to send, each connection its next one when it has the answer to the last
@@ -77,6 +79,9 @@ pub(crate) struct Args {
     /// Where to make the temporary data directory: the disk to measure
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     dir: Option<PathBuf>,
+    /// Keep the events in a new database on this PostgreSQL server, postgres://…, and count its statements and CPU too
+    #[arg(long, value_name = "URL", conflicts_with_all = ["url", "history"])]
+    store: Option<String>,
     /// Measure the server at this URL instead of a new one; it must be allowed to deliver to 127.0.0.1
     #[arg(long, value_name = "URL")]
     url: Option<String>,

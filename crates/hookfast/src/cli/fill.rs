@@ -1,10 +1,9 @@
 //! `hookfast fill`, hidden: fills a store with a history of finished deliveries, for measuring.
 
-use crate::build::Ground;
+use crate::build::embedded;
 use crate::client::config_failure;
 use crate::clock::SystemClock;
 use crate::config::{self, Config, ConfigArgs};
-use crate::server::store_failure;
 use anyhow::Context as _;
 use hookfast_core::model::{SecretText, Signing};
 use hookfast_core::ports::{Applications as _, Endpoints as _, NewApplication, NewEndpoint, OnExisting};
@@ -46,14 +45,14 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = config::load(&args.config, &[]).map_err(|faults| config_failure(&faults))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let ground = Ground::open(&config, Arc::clone(&clock), None).map_err(store_failure)?;
-    let plan = plan(&args, &config, ground.store(), clock.now()).await?;
+    let store = embedded(&config, Arc::clone(&clock))?;
+    let plan = plan(&args, &config, &store, clock.now()).await?;
     let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} deliveries, {eta} left")?;
     // It is drawn only where standard error is a terminal.
     let bar = ProgressBar::new(plan.events).with_style(style);
-    ground.store().fill(plan, |done| bar.set_position(done)).await?;
+    store.fill(plan, |done| bar.set_position(done)).await?;
     bar.finish_and_clear();
-    ground.store().close();
+    store.close();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -97,6 +96,7 @@ fn endpoint(app: hookfast_core::AppId) -> anyhow::Result<NewEndpoint> {
         event_types: None,
         channels: None,
         throttle_rate: None,
+        ordering: None,
         metadata: BTreeMap::new(),
         headers: BTreeMap::new(),
         secret: SecretText::new(secret.as_str()),

@@ -95,8 +95,7 @@ fn message(args: &Args) -> anyhow::Result<Bytes> {
 
 async fn send(api: &Api, args: &Args, body: Bytes) -> anyhow::Result<ExitCode> {
     if args.wait && !api.delivers() {
-        let why =
-            "--wait: no server runs on this data directory, so nothing is delivered; start one with `hookfast serve`";
+        let why = "--wait: no server runs on this store, so nothing is delivered; start one with `hookfast serve`";
         return Err(Failure::new(Exit::Usage, why));
     }
     if args.create {
@@ -110,7 +109,7 @@ async fn send(api: &Api, args: &Args, body: Bytes) -> anyhow::Result<ExitCode> {
         print_line(&id)?;
     }
     if !api.delivers() {
-        eprintln!("kept; no server runs on this data directory: it is delivered when `hookfast serve` starts");
+        eprintln!("kept; no server runs on this store: it is delivered when `hookfast serve` starts");
     }
     let ends = if args.wait { Some(follow(api, &app, &id, args.timeout).await?) } else { None };
     if args.json {

@@ -16,18 +16,27 @@ use std::sync::Arc;
 Ready when GET /api/v1/health/ping answers 204. SIGTERM and Ctrl-C stop accepting, let what is in flight end
 (server.drain_ms), and exit 0; a second one exits at once. Nothing that was answered with 2xx is lost either way.
 
+With --store several servers share a PostgreSQL database, and none needs a directory.
+
 Settings come from a file, the environment (HOOKFAST_SECTION__KEY) and flags: docs/configuration.md.
 
 Examples:
   hookfast serve
   hookfast serve --data-dir /var/lib/hookfast --listen 127.0.0.1:8071
-  hookfast serve --config hookfast.toml --set retry.delays=1s,5s,30s --log-format json")]
+  hookfast serve --config hookfast.toml --set retry.delays=1s,5s,30s --log-format json
+  hookfast serve --store postgres://hookfast@db.example/hookfast --roles api,engine")]
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
     /// Address and port of the API [default: 127.0.0.1:8071]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// What this server does, of api, engine, maintenance; to be split only with --store [default: all]
+    #[arg(long, value_name = "ROLE,…")]
+    roles: Option<String>,
+    /// What this server calls itself in `hookfast nodes` [default: host and process id]
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
     /// How much is logged: error, warn, info, debug, trace, off [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -38,16 +47,14 @@ pub(crate) struct Args {
 
 /// Runs `hookfast serve`.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut flags = Vec::new();
-    if let Some(listen) = args.listen {
-        flags.push(("server.listen", listen.to_string(), "--listen"));
-    }
-    if let Some(level) = args.log_level {
-        flags.push(("log.level", level, "--log-level"));
-    }
-    if let Some(format) = args.log_format {
-        flags.push(("log.format", format, "--log-format"));
-    }
+    let given = [
+        ("server.listen", args.listen.map(|listen| listen.to_string()), "--listen"),
+        ("server.roles", args.roles, "--roles"),
+        ("server.node_name", args.node_name, "--node-name"),
+        ("log.level", args.log_level, "--log-level"),
+        ("log.format", args.log_format, "--log-format"),
+    ];
+    let flags: Vec<_> = given.into_iter().filter_map(|(key, value, flag)| Some((key, value?, flag))).collect();
     let config = config::load(&args.config, &flags).map_err(|faults| config_failure(&faults))?;
     logging::start(config.log.level, config.log.format);
     let runtimes = Runtimes::start(config.server.threads)?;

@@ -1,6 +1,7 @@
 //! `hookfast token`: makes, lists and revokes access tokens. Knows them only through the API.
 
 use super::print_line;
+use super::table::Table;
 use crate::client::{Api, Target, segment};
 use crate::config::duration_ms;
 use crate::exit::{Exit, Failure};
@@ -28,6 +29,7 @@ enum Action {
     #[command(after_long_help = "\
 Examples:
   TOKEN=$(hookfast token create --data-dir ./hookfast-data)
+  TOKEN=$(hookfast token create --store postgres://hookfast@db.example/hookfast)
   hookfast token create --name ci --app shop --expires-in 30d")]
     Create(Create),
     /// List the tokens there are, without the tokens themselves
@@ -128,14 +130,10 @@ async fn list(api: &Api, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return Ok(print_line(&answer)?);
     }
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(["ID", "NAME", "SEES", "MADE", "EXPIRES"]);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
+    let mut table = Table::new(["ID", "NAME", "SEES", "MADE", "EXPIRES"]);
     for token in answer["data"].as_array().into_iter().flatten() {
         let text = |key: &str, none: &str| token[key].as_str().unwrap_or(none).to_owned();
-        table.add_row([
+        table.row([
             text("id", "?"),
             text("name", ""),
             text("appId", "everything"),
@@ -143,7 +141,7 @@ async fn list(api: &Api, as_json: bool) -> anyhow::Result<()> {
             text("expiresAt", "never"),
         ]);
     }
-    Ok(print_line(table.trim_fmt())?)
+    Ok(print_line(table)?)
 }
 
 async fn end(api: &Api, id: &str) -> anyhow::Result<()> {

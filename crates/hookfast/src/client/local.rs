@@ -1,18 +1,18 @@
-//! A data directory as a transport: the server on it, through its control socket; or, while none runs, the router
-//! called in this process. One code path for commands either way: HTTP requests.
+//! A store as a transport: the server on a data directory, through its control socket; or, while none runs, and on a
+//! store that nodes share, the router called in this process. One code path for commands either way: HTTP requests.
 
 use super::socket::{Socket, control_socket_path};
 use super::{Answer, Api, Transport};
-use crate::build::{Ground, Node};
+use crate::build::{Ground, Node, node_name, store_failure};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, Roles};
 use crate::exit::{Exit, Failure};
-use crate::server::store_failure;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use hookfast_core::OrgId;
 use hookfast_core::model::{Principal, Scope};
+use hookfast_core::ports::NodeState;
 use hookfast_http::{Access, router};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
@@ -34,18 +34,26 @@ pub(crate) fn owner() -> Principal {
 pub(super) struct Here {
     node: Node,
     router: Router,
+    /// What this process calls itself on the store.
+    name: String,
+    /// The store is shared with nodes, of which one at least is alive.
+    has_others: bool,
 }
 
-/// Connects to the server that holds the directory, or takes the directory.
+/// Opens the shared store; else connects to the server that holds the directory, or takes the directory.
 pub(super) async fn connect(config: &Config) -> anyhow::Result<Api> {
+    if config.store.url.is_some() {
+        let ground = Ground::open(config, Roles::NONE, Arc::new(SystemClock::start()), None).await;
+        let here = Here::over(ground.map_err(store_failure)?, config).await?;
+        return Ok(Api { transport: Transport::Here(Box::new(here)) });
+    }
     let path = control_socket_path(&config.server.data_dir);
     let deadline = Instant::now() + Duration::from_millis(BUSY_MS_MAX);
     loop {
-        match Ground::open(config, Arc::new(SystemClock::start()), None) {
+        match Ground::open(config, Roles::NONE, Arc::new(SystemClock::start()), None).await {
             Ok(ground) => {
-                let node = ground.command(config)?;
-                let router = router(node.state().clone(), Access::Trusted(owner()));
-                return Ok(Api { transport: Transport::Here(Box::new(Here { node, router })) });
+                let here = Here::over(ground, config).await?;
+                return Ok(Api { transport: Transport::Here(Box::new(here)) });
             }
             Err(hookfast_store::Error::Locked { .. }) if path.exists() => {
                 let socket = Socket::to_control_socket(path.clone());
@@ -66,6 +74,26 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<Api> {
 }
 
 impl Here {
+    async fn over(ground: Ground, config: &Config) -> anyhow::Result<Self> {
+        let node = ground.command(config)?;
+        let name = node_name(config, Roles::NONE);
+        let mut has_others = false;
+        if config.store.url.is_some() {
+            let nodes = node.state().ports.maintenance.nodes().await.unwrap_or_default();
+            has_others = nodes.iter().any(|node| node.state == NodeState::Alive && node.name != name);
+        }
+        let router = router(node.state().clone(), Access::Trusted(owner()));
+        Ok(Self { node, router, name, has_others })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn has_others(&self) -> bool {
+        self.has_others
+    }
+
     pub(super) async fn call(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
         let response = self.router.clone().oneshot(request.map(Body::new)).await?;
         let status = response.status();

@@ -28,7 +28,7 @@ pub(crate) struct Target {
     /// Token for --url; better in HOOKFAST_TOKEN, where other users of the machine cannot see it
     #[arg(long, value_name = "TOKEN", requires = "url", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// Without --url: the data directory, whether a server runs on it or not
+    /// Without --url: the data directory or the shared store, whether a server runs on it or not
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Target {
 impl Target {
     /// The URL to talk to, if one is named. A flag wins over the environment.
     fn url(&self) -> Option<String> {
-        if self.config.data_dir.is_some() && self.url.is_none() {
+        if (self.config.data_dir.is_some() || self.config.store.is_some()) && self.url.is_none() {
             return None;
         }
         self.url.clone().or_else(|| std::env::var("HOOKFAST_URL").ok().filter(|url| !url.is_empty()))
@@ -46,7 +46,8 @@ impl Target {
         self.token.clone().or_else(|| std::env::var("HOOKFAST_TOKEN").ok().filter(|token| !token.is_empty()))
     }
 
-    /// Connects: to the URL; else to the server that holds the data directory; else takes the directory itself.
+    /// Connects: to the URL; else to the shared store; else to the server that holds the data directory; else takes the
+    /// directory itself.
     pub(crate) async fn connect(&self) -> anyhow::Result<Api> {
         if let Some(url) = self.url() {
             let socket = socket::Socket::to_url(&url, self.token())?;
@@ -88,9 +89,20 @@ impl Api {
         Self { transport: Transport::Socket(socket::Socket::to_control_socket(path)) }
     }
 
-    /// Somebody delivers what is accepted here. `false` while no server runs on the data directory.
+    /// Somebody delivers what is accepted here. `false` while no server runs on the store.
     pub(crate) fn delivers(&self) -> bool {
-        matches!(self.transport, Transport::Socket(_))
+        match &self.transport {
+            Transport::Socket(_) => true,
+            Transport::Here(here) => here.has_others(),
+        }
+    }
+
+    /// What this command calls itself on the store, where it uses the store itself.
+    pub(crate) fn own_node(&self) -> Option<&str> {
+        match &self.transport {
+            Transport::Socket(_) => None,
+            Transport::Here(here) => Some(here.name()),
+        }
     }
 
     /// One request. POSTs carry an idempotency key, so that repeating one after a broken connection is safe.

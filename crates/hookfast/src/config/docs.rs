@@ -12,11 +12,13 @@ hookfast runs without any. What you set is taken from four sources; a later one 
 1. the defaults on this page;
 2. a TOML file, named by `--config FILE` or `HOOKFAST_CONFIG`;
 3. the environment: `HOOKFAST_SECTION__KEY` (two underscores), and the short `HOOKFAST_LISTEN` and `HOOKFAST_DATA_DIR`;
-4. flags: `--listen`, `--data-dir`, `--log-level`, `--log-format`, and `--set section.key=value` for every other setting.
+4. flags: `--listen`, `--data-dir`, `--store`, `--roles`, `--node-name`, `--log-level`, `--log-format`, and
+   `--set section.key=value` for every other setting.
 
 Everything is checked before anything starts, and everything wrong is reported at once, with the file and line (or the
 variable, or the flag), the key, what was expected and what was found. Keys that do not exist are refused. Secrets are
-never printed.
+never printed. `hookfast config print` shows every value with where it came from, `hookfast config check` everything that
+is wrong, and `hookfast config schema` the JSON Schema of the file, for editors.
 
 ```toml
 [server]

@@ -1,9 +1,12 @@
 //! Every setting there is: name, default, rule and meaning, in one table. The typed configuration, the reading of
 //! files, environment and flags, the error messages and `docs/configuration.md` all come from it.
 
+use super::forms::Form as _;
 use super::layers::Values;
+use super::nodes::{Name, RoleList, Roles, StoreUrl};
 use super::rules::{
-    Bytes, Count, Duration, Durations, HttpUrl, Listen, Networks, OneOf, Optional, Path, Rule, Secret, Share, Switch,
+    Bytes, Count, Duration, Durations, HttpUrl, Listen, Networks, OneOf, Optional, Path, Raw, Rule, Secret, Share,
+    Switch,
 };
 use hookfast_core::model::SecretText;
 use hookfast_core::retry::RetryPolicy;
@@ -27,6 +30,10 @@ pub(crate) struct Key {
     pub(crate) doc: &'static str,
     /// Never printed.
     pub(crate) secret: bool,
+    /// The default in the form of a file's value.
+    pub(crate) default_value: fn() -> serde_json::Value,
+    /// The JSON Schema of its values in a file.
+    pub(crate) schema: fn() -> serde_json::Value,
 }
 
 /// Which names the signature headers have.
@@ -49,6 +56,15 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What a start does about an older schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Migrate {
+    /// Bring it up to date.
+    Auto,
+    /// Refuse it.
+    Check,
+}
+
 macro_rules! settings {
     ($( $(#[doc = $about:literal])+ [$section:ident] $Section:ident {
         $( $(#[doc = $doc:literal])+ $key:ident: $ty:ty = $default:literal, $rule:expr; )+
@@ -65,6 +81,8 @@ macro_rules! settings {
         #[derive(Clone, Debug)]
         pub(crate) struct Config {
             $( $(#[doc = $about])+ pub(crate) $section: $Section, )+
+            /// Somebody named the data directory.
+            pub(super) names_dir: bool,
         }
 
         impl Config {
@@ -72,10 +90,18 @@ macro_rules! settings {
             /// default breaks its own rule.
             pub(super) fn read(values: &mut Values) -> Option<Self> {
                 Some(Self {
+                    names_dir: values.is_given("server.data_dir"),
                     $( $section: $Section {
                         $( $key: values.take(concat!(stringify!($section), ".", stringify!($key)), $default, &$rule)?, )+
                     }, )+
                 })
+            }
+
+            /// Every setting in force, as `section.key` and the value as a file would give it; secrets are hidden.
+            pub(super) fn shown(&self) -> Vec<(&'static str, serde_json::Value)> {
+                vec![$($(
+                    (concat!(stringify!($section), ".", stringify!($key)), $rule.show(&self.$section.$key))
+                ),+),+]
             }
         }
 
@@ -91,6 +117,11 @@ macro_rules! settings {
                 expected: $rule.expected(),
                 doc: concat!($($doc),+),
                 secret: $rule.secret(),
+                default_value: || {
+                    let value = $rule.read(&Raw::Text($default.into()));
+                    value.map_or(serde_json::Value::Null, |value| $rule.show(&value))
+                },
+                schema: || $rule.schema(),
             } ),+),+]
         }
     };
@@ -106,6 +137,7 @@ const TIB: u64 = 1 << 40;
 
 const HEADER_FAMILIES: &[(&str, HeaderFamily)] =
     &[("standard", HeaderFamily::Standard), ("svix", HeaderFamily::Svix), ("both", HeaderFamily::Both)];
+const MIGRATE: &[(&str, Migrate)] = &[("auto", Migrate::Auto), ("check", Migrate::Check)];
 const RETENTION_CLASSES: &[(&str, u16)] = &[("7", 7), ("30", 30), ("90", 90)];
 const LOG_LEVELS: &[(&str, &str)] =
     &[("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"), ("trace", "trace"), ("off", "off")];
@@ -117,8 +149,16 @@ settings! {
         /// The address of the API. On a loopback address (and with neither `public_url` nor `trusted_proxies`)
         /// deliveries may go to loopback too.
         listen: SocketAddr = "127.0.0.1:8071", Listen;
-        /// The directory that holds everything: store, lock, `control.sock`. Made if it is missing.
+        /// The directory that holds everything: store, lock, `control.sock`. Made if it is missing. With `store.url`
+        /// none is needed, and none is made unless it is named.
         data_dir: PathBuf = "./hookfast-data", Path;
+        /// What this server does: `api` takes requests, `engine` delivers, `maintenance` does the background work of the
+        /// store. They can be split among servers that share a PostgreSQL store, any number of each; one without `api`
+        /// serves health and metrics alone. One without `engine` cannot know how far deliveries lag, so accepting does
+        /// not slow down with them: what waits is bounded by the store alone.
+        roles: Roles = "api,engine,maintenance", RoleList;
+        /// What this server calls itself in `hookfast nodes` and metrics; host and process id when nothing is said.
+        node_name: Option<String> = "", Optional(Name(128));
         /// How long SIGTERM waits for requests and deliveries in flight.
         drain_ms: u64 = "30s", Duration(0, 10 * MINUTE);
         /// Greatest body of a request.
@@ -140,6 +180,20 @@ settings! {
     }
     /// What is remembered, and for how long.
     [store] Store {
+        /// Keep everything in this PostgreSQL database (15 or newer), which several servers may share, instead of SQLite
+        /// in `server.data_dir`. `sslmode` and `sslrootcert` are as in other programs; `verify-full` checks the server.
+        url: Option<SecretText> = "", Optional(StoreUrl);
+        /// PostgreSQL: most connections for requests and background work; a server has up to five more for itself.
+        connections_max: usize = "8", Count(1, 1000);
+        /// PostgreSQL: use prepared statements. Must be off behind a proxy that pools transactions.
+        prepared: bool = "true", Switch;
+        /// PostgreSQL: servers wake each other by LISTEN and NOTIFY besides polling. Must be off behind a proxy that pools
+        /// transactions.
+        notifications: bool = "true", Switch;
+        /// PostgreSQL: whether an older schema is brought up to date at start, or refused until `hookfast migrate up`.
+        migrate: Migrate = "auto", OneOf(MIGRATE);
+        /// PostgreSQL: a server that was silent for so long is taken for dead, and others take its work over.
+        lease_ms: u64 = "6s", Duration(500, MINUTE);
         /// Encrypts the secrets of endpoints at rest: any text, 32 random characters are advised. Keep it: without it
         /// they cannot be read again.
         secret_key: Option<SecretText> = "", Optional(Secret(16));

@@ -21,6 +21,13 @@ pub(crate) struct Wrong {
     pub(crate) problem: String,
 }
 
+impl Wrong {
+    /// The line, if it was given in a file.
+    fn line(&self) -> Option<usize> {
+        self.origin.rsplit_once(':')?.1.parse().ok()
+    }
+}
+
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, key, problem } = self;
@@ -49,8 +56,14 @@ impl Values {
         self.wrong.push(Wrong { origin: origin.into(), key: key.into(), problem: problem.into() });
     }
 
-    /// Everything that was found wrong.
-    pub(crate) fn into_faults(self) -> Vec<Wrong> {
+    /// What was found wrong so far.
+    pub(crate) fn faults(&self) -> &[Wrong] {
+        &self.wrong
+    }
+
+    /// Everything that was found wrong: what is in a file comes first, in the order of its lines.
+    pub(crate) fn into_faults(mut self) -> Vec<Wrong> {
+        self.wrong.sort_by_key(|wrong| wrong.line().unwrap_or(usize::MAX));
         self.wrong
     }
 
@@ -58,6 +71,11 @@ impl Values {
     pub(crate) fn origin(&self, key: &str) -> String {
         let last = self.given.iter().rev().find(|given| given.key == key);
         last.map_or_else(|| DEFAULT.into(), |given| given.origin.clone())
+    }
+
+    /// Somebody gave a value for it.
+    pub(crate) fn is_given(&self, key: &str) -> bool {
+        self.given.iter().any(|given| given.key == key)
     }
 
     /// Reads one setting: every value given is checked, the last one is in force.

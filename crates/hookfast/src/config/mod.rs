@@ -2,18 +2,24 @@
 //! know what the settings are used for.
 
 mod docs;
+mod forms;
 mod keys;
 mod layers;
+mod nodes;
 mod rules;
+pub(crate) mod show;
 
-pub(crate) use keys::{Config, HeaderFamily, LogFormat};
+pub(crate) use keys::{Config, HeaderFamily, LogFormat, Migrate};
 pub(crate) use layers::Wrong;
+pub(crate) use nodes::Roles;
 pub(crate) use rules::{duration_ms, show_ms};
 
+use hookfast_core::model::SecretText;
 use layers::Values;
 use rules::Raw;
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The flags that every command with a configuration takes.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -21,6 +27,10 @@ pub(crate) struct ConfigArgs {
     /// Directory that holds everything hookfast keeps [default: ./hookfast-data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// PostgreSQL database that holds everything instead, as postgres://USER@HOST/DATABASE; with a password better in
+    /// HOOKFAST_STORE__URL, where other users of the machine cannot see it
+    #[arg(long, value_name = "URL", value_parser = hidden)]
+    pub(crate) store: Option<SecretText>,
     /// TOML file with settings; HOOKFAST_CONFIG names one too
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -29,21 +39,30 @@ pub(crate) struct ConfigArgs {
     pub(crate) set: Vec<String>,
 }
 
+/// A text of the command line that is never printed.
+pub(crate) fn hidden(text: &str) -> Result<SecretText, Infallible> {
+    Ok(SecretText::new(text))
+}
+
 /// Settings that a command gives on its own account: above the file and the environment, with the flag to blame.
 pub(crate) type Overrides<'a> = &'a [(&'a str, String, &'a str)];
 
 /// Reads the configuration of this process. On faults: all of them.
 pub(crate) fn load(args: &ConfigArgs, overrides: Overrides<'_>) -> Result<Config, Vec<Wrong>> {
-    // A variable that is no UTF-8 can be none of ours.
-    let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    load_from(args, overrides, variables.collect())
+    read(args, overrides, process_variables()).map(|(config, _)| config)
 }
 
-fn load_from(
+/// The environment of this process. A variable that is no UTF-8 can be none of ours.
+fn process_variables() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+/// The configuration that the sources make together, and what each of them gave.
+fn read(
     args: &ConfigArgs,
     overrides: Overrides<'_>,
     variables: Vec<(String, String)>,
-) -> Result<Config, Vec<Wrong>> {
+) -> Result<(Config, Values), Vec<Wrong>> {
     let mut values = Values::default();
     let named = variables.iter().find(|(name, value)| name == "HOOKFAST_CONFIG" && !value.is_empty());
     if let Some(file) = args.config.clone().or_else(|| named.map(|(_, value)| value.into())) {
@@ -52,6 +71,9 @@ fn load_from(
     values.environment(variables.into_iter());
     if let Some(dir) = &args.data_dir {
         values.give("server.data_dir", Raw::Text(dir.display().to_string()), "--data-dir".into());
+    }
+    if let Some(url) = &args.store {
+        values.give("store.url", Raw::Text(url.reveal().to_owned()), "--store".into());
     }
     for (key, value, flag) in overrides {
         values.give(key, Raw::Text(value.clone()), (*flag).into());
@@ -67,10 +89,9 @@ fn load_from(
         follow(config, &values);
         check_together(config, &mut values);
     }
-    let faults = values.into_faults();
     match config {
-        Some(config) if faults.is_empty() => Ok(config),
-        _ => Err(faults),
+        Some(config) if values.faults().is_empty() => Ok((config, values)),
+        _ => Err(values.into_faults()),
     }
 }
 
@@ -111,9 +132,20 @@ fn check_together(config: &Config, values: &mut Values) {
             format!("expected room for one body (server.body_bytes_max, {body}), found {memory}"),
         );
     }
+    if config.store.url.is_none() && config.server.roles != Roles::ALL {
+        let found = config.server.roles.words().join(",");
+        let why = "only servers that share a PostgreSQL store (store.url) can split them: a data directory is one \
+                   server's alone";
+        fault("server.roles", format!("expected every role, found `{found}`; {why}"));
+    }
 }
 
 impl Config {
+    /// The data directory, unless everything is kept elsewhere and nobody named one.
+    pub(crate) fn own_dir(&self) -> Option<&Path> {
+        (self.store.url.is_none() || self.names_dir).then_some(self.server.data_dir.as_path())
+    }
+
     /// Nobody but this machine can reach the server, so it may deliver to this machine.
     pub(crate) fn may_deliver_to_loopback(&self, bound: SocketAddr) -> bool {
         bound.ip().is_loopback() && self.server.public_url.is_none() && self.server.trusted_proxies.is_empty()

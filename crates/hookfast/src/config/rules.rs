@@ -17,7 +17,8 @@ pub(crate) enum Raw {
 }
 
 impl Raw {
-    fn text(&self) -> Option<&str> {
+    /// A single value, without blanks around it.
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text.trim()),
             Self::List(_) => None,
@@ -25,7 +26,7 @@ impl Raw {
     }
 
     /// The items of an array, or of a comma list.
-    fn items(&self) -> Vec<&str> {
+    pub(super) fn items(&self) -> Vec<&str> {
         match self {
             Self::Text(text) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
             Self::List(items) => items.iter().map(|item| item.trim()).collect(),
@@ -135,7 +136,8 @@ fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-fn show_bytes(bytes: u64) -> String {
+/// A size in its largest whole unit.
+pub(super) fn show_bytes(bytes: u64) -> String {
     for (unit, factor) in [("TiB", 1u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
         if bytes > 0 && bytes.is_multiple_of(factor) {
             return format!("{}{unit}", bytes / factor);

@@ -2,7 +2,16 @@
 
 use super::keys::keys;
 use super::*;
+use proptest::prelude::*;
 use std::io::Write as _;
+
+fn load_from(
+    args: &ConfigArgs,
+    overrides: Overrides<'_>,
+    variables: Vec<(String, String)>,
+) -> Result<Config, Vec<Wrong>> {
+    read(args, overrides, variables).map(|(config, _)| config)
+}
 
 fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -39,6 +48,7 @@ fn a_later_source_wins_over_an_earlier_one() {
         config: Some(file.path().to_owned()),
         data_dir: Some("d".into()),
         set: vec!["server.body_timeout_ms=3s".into()],
+        ..ConfigArgs::default()
     };
     let variables = env(&[
         ("HOOKFAST_SERVER__LISTEN", "127.0.0.1:3"),
@@ -152,10 +162,138 @@ fn loopback_targets_are_open_only_when_nobody_else_can_reach_the_server() {
 }
 
 #[test]
+fn a_store_elsewhere_is_told_by_flag_or_environment_and_needs_no_directory() {
+    let url = "postgres://u:hunter2@db.example/hooks";
+    let here = load_from(&ConfigArgs::default(), &[], Vec::new()).unwrap();
+    assert_eq!(here.own_dir(), Some(Path::new("./hookfast-data")));
+    let args = ConfigArgs { store: Some(SecretText::new(url)), ..ConfigArgs::default() };
+    let variables = env(&[("HOOKFAST_STORE__URL", url)]);
+    for config in [load_from(&args, &[], Vec::new()), load_from(&ConfigArgs::default(), &[], variables)] {
+        let config = config.unwrap();
+        assert_eq!(config.store.url.as_ref().map(SecretText::reveal), Some(url));
+        assert_eq!(config.own_dir(), None);
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+    let (config, values) = read(&args, &[], Vec::new()).unwrap();
+    let told = show::as_toml(&show::of(&config, &values));
+    assert!(told.contains("\n# data_dir = ") && told.contains("\n# url = \"***\""), "{told}");
+    let named = ConfigArgs { data_dir: Some("d".into()), ..args.clone() };
+    assert_eq!(load_from(&named, &[], Vec::new()).unwrap().own_dir(), Some(Path::new("d")));
+    assert!(!format!("{args:?}").contains("hunter2"));
+    let wrong = ConfigArgs { store: Some(SecretText::new("mysql://u:hunter2@h/db")), ..ConfigArgs::default() };
+    let faults = load_from(&wrong, &[], Vec::new()).unwrap_err();
+    let wanted = "--store: store.url: expected nothing, or a URL `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, found \
+                  something else (not shown)";
+    assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [wanted]);
+}
+
+#[test]
+fn roles_can_be_split_only_where_servers_share_a_store() {
+    let found = faults("[server]\nroles = ['api']", &[]);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("server.roles: expected every role, found `api`; only servers that share"), "{found:?}");
+    let variables = env(&[("HOOKFAST_STORE__URL", "postgres://h/db"), ("HOOKFAST_SERVER__ROLES", "engine,api")]);
+    let config = load_from(&ConfigArgs::default(), &[], variables).unwrap();
+    assert_eq!(config.server.roles, Roles { maintenance: false, ..Roles::ALL });
+}
+
+#[test]
 fn every_key_has_a_meaning_and_a_name_of_its_own() {
     let keys = keys();
     for key in &keys {
         assert!(key.doc.trim().len() > 10, "{}", key.path());
         assert_eq!(keys.iter().filter(|other| other.path() == key.path()).count(), 1);
+    }
+}
+
+#[test]
+fn what_is_told_as_toml_reads_back_as_the_same() {
+    let toml = "\
+[server]
+data_dir = 'a \"quoted\" dir'
+connections_max = 10_000
+[delivery]
+timeout_ms = 1500
+allow_networks = ['10.1.0.0/16', 'fd00::/8']
+breaker_gap_ms_max = '45s'
+[retry]
+delays = ['90s', 1, '7d']
+jitter = 0.25
+[store]
+retention_days_default = 90
+";
+    let first = file(toml);
+    let args = |path: &std::path::Path| ConfigArgs { config: Some(path.to_owned()), ..ConfigArgs::default() };
+    let (config, values) = read(&args(first.path()), &[], Vec::new()).unwrap();
+    let told = show::as_toml(&show::of(&config, &values));
+    let second = file(&told);
+    let (again, _) = read(&args(second.path()), &[], Vec::new()).expect(&told);
+    assert_eq!(format!("{config:?}"), format!("{again:?}"));
+    assert!(told.contains("delays = [\"90s\", \"1ms\", \"7d\"]"), "{told}");
+    assert!(told.contains("retention_days_default = 90 "), "{told}");
+}
+
+#[test]
+fn every_value_is_told_with_its_origin_and_no_secret_is() {
+    let file = file("\n[server]\nlisten = '127.0.0.1:1'\n[delivery]\ntimeout_ms = '1s'\n");
+    let args = ConfigArgs {
+        config: Some(file.path().to_owned()),
+        data_dir: Some("d".into()),
+        set: vec!["retry.jitter=0".into()],
+        ..ConfigArgs::default()
+    };
+    let variables = env(&[("HOOKFAST_AUTH__JWT_SECRET", "correct horse"), ("HOOKFAST_LOG__LEVEL", "debug")]);
+    let (config, values) = read(&args, &[], variables).unwrap();
+    let told = show::of(&config, &values);
+    let of = |key: &str| {
+        let value = told.iter().find(|value| value.key == key).unwrap();
+        (value.value.to_string(), value.origin.replace(file.path().to_str().unwrap(), "FILE"))
+    };
+    let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    assert_eq!(of("server.listen"), pair("\"127.0.0.1:1\"", "FILE:3"));
+    assert_eq!(of("server.data_dir"), pair("\"d\"", "--data-dir"));
+    assert_eq!(of("retry.jitter"), pair("0.0", "--set"));
+    assert_eq!(of("log.level"), pair("\"debug\"", "HOOKFAST_LOG__LEVEL"));
+    assert_eq!(of("auth.jwt_secret"), pair("\"***\"", "HOOKFAST_AUTH__JWT_SECRET"));
+    assert_eq!(of("store.secret_key"), pair("\"\"", "default"));
+    assert_eq!(of("delivery.connect_timeout_ms"), pair("\"1s\"", "default, as far as other settings let it"));
+    assert_eq!(told.len(), keys().len());
+    let page = show::as_toml(&told);
+    assert!(page.contains("\n# jwt_secret = \"***\"") && !page.contains("horse"), "{page}");
+}
+
+#[test]
+fn the_schema_describes_every_key_and_takes_its_default() {
+    let schema = show::schema();
+    for key in keys() {
+        let property = &schema["properties"][key.section]["properties"][key.name];
+        assert!(property["description"].as_str().unwrap().contains("Expected "), "{}", key.path());
+        assert_eq!(property.get("default").is_none(), key.secret, "{}", key.path());
+    }
+    assert_eq!(schema["properties"]["server"]["additionalProperties"], false);
+    assert_eq!(schema["properties"]["server"]["properties"]["threads"]["maximum"], 256);
+    assert_eq!(schema["properties"]["retry"]["properties"]["delays"]["default"][1], "5m");
+}
+
+proptest! {
+    #[test]
+    fn no_file_variable_or_flag_makes_the_reading_panic(
+        text in "\\PC{0,60}",
+        name in "(listen|thread[s]?|delays|[a-z]{0,6})",
+        section in "(server|retry|auth|[a-z.\\[\\]]{0,8})",
+        value in "('|\"|\\[|[0-9]|\\PC){0,20}",
+    ) {
+        for toml in [text.clone(), format!("[{section}]\n{name} = {value}\n")] {
+            let file = file(&toml);
+            let args = ConfigArgs {
+                config: Some(file.path().to_owned()),
+                set: vec![text.clone(), format!("{section}.{name}={value}")],
+                ..ConfigArgs::default()
+            };
+            let variables = vec![(format!("HOOKFAST_{}__{}", section.to_uppercase(), name.to_uppercase()), value.clone())];
+            if let Err(faults) = load_from(&args, &[], variables) {
+                prop_assert!(!faults.is_empty());
+            }
+        }
     }
 }

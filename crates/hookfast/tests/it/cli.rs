@@ -15,7 +15,7 @@ use std::process::{Command, Output, Stdio};
 /// Longest wait for a server to end.
 const END_MS_MAX: u64 = 30_000;
 
-fn hookfast(words: &[&str]) -> Command {
+pub(crate) fn hookfast(words: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     // What the machine that runs the tests has set must not matter.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HOOKFAST_")) {
@@ -25,20 +25,20 @@ fn hookfast(words: &[&str]) -> Command {
     command
 }
 
-fn run(words: &[&str]) -> Output {
+pub(crate) fn run(words: &[&str]) -> Output {
     hookfast(words).output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn failure(output: &Output) -> (Option<i32>, String) {
+pub(crate) fn failure(output: &Output) -> (Option<i32>, String) {
     assert_eq!(text(&output.stdout), "", "data on stdout although it failed");
     (output.status.code(), text(&output.stderr).trim_end().to_owned())
 }
 
-fn path(dir: &Path) -> &str {
+pub(crate) fn path(dir: &Path) -> &str {
     dir.to_str().unwrap()
 }
 
@@ -225,7 +225,7 @@ async fn what_is_sent_while_no_server_runs_is_delivered_when_one_starts() {
     child.stdin.take().unwrap().write_all(br#"{"from": "stdin"}"#).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("no server runs on this data directory"));
+    assert!(text(&output.stderr).contains("no server runs on this store"));
     let waiting = ["send", "--data-dir", path(&data), "--app", "shop", "--type", "t", "--wait"];
     assert_eq!(failure(&run(&waiting)).0, Some(2), "nothing would ever end");
     assert_eq!(receiver.requests(), 0);

@@ -9,6 +9,7 @@ use hookfast_lab::process::{Server, ServerConfig};
 use hookfast_lab::receiver::{Behaviour, Receiver, ReceiverConfig};
 use hookfast_lab::{EventKey, LabClock};
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -113,6 +114,11 @@ impl Rig {
 
     /// Starts a closed loop that goes on until it is stopped, repeating what it does not know the fate of.
     pub(crate) fn load(&self, connections: usize) -> Load {
+        self.load_at(self.config.listen, connections)
+    }
+
+    /// The same against another server on the same store. What it sends has numbers of its own.
+    pub(crate) fn load_at(&self, listen: SocketAddr, connections: usize) -> Load {
         let stop = CancellationToken::new();
         let progress = Arc::new(Progress::default());
         let config = LoadConfig {
@@ -123,7 +129,8 @@ impl Rig {
             down_ms_max: 60_000,
             stop: stop.clone(),
             clock: self.clock,
-            ..LoadConfig::new(self.config.listen.to_string(), self.token.clone(), vec![self.app.clone()])
+            first_number: u64::from(listen.port()) << 32,
+            ..LoadConfig::new(listen.to_string(), self.token.clone(), vec![self.app.clone()])
         };
         Load { stop, task: tokio::spawn(load::run(config, Arc::clone(&progress))), progress }
     }

@@ -8,6 +8,7 @@ mod headers_patch;
 mod headers_put;
 mod headers_wire;
 mod list;
+mod ordering_wire;
 mod patch;
 mod put;
 mod recover;

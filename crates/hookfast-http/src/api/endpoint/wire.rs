@@ -1,6 +1,7 @@
 //! The bodies of endpoints.
 
 use super::headers_wire::read_headers;
+use super::ordering_wire::{OrderingBody, read_ordering};
 use crate::api::{Text, read_metadata, read_throttle_rate};
 use crate::error::ApiError;
 use crate::extract::{Fields, FromFields, Given, any_text, channel, event_type_name, uid_for};
@@ -9,7 +10,7 @@ use crate::secret;
 use crate::time::Time;
 use hookfast_core::address::vet_url;
 use hookfast_core::limits::CHANNELS_MAX;
-use hookfast_core::model::{Application, Endpoint, SecretText, Signing};
+use hookfast_core::model::{Application, Endpoint, Ordering, SecretText, Signing};
 use hookfast_core::ports::{EndpointPatch, NewEndpoint};
 use hookfast_core::retry::RetryPolicy;
 use hookfast_core::{EndpointId, Error};
@@ -50,6 +51,9 @@ pub(super) struct EndpointUpdate {
     /// Deliveries per second. Also read as `rateLimit`.
     #[schema(minimum = 1)]
     throttle_rate: Option<u16>,
+    /// How it keeps order; not at all when not given.
+    #[schema(value_type = Option<OrderingBody>)]
+    ordering: Option<Ordering>,
     /// The caller's own data; at most 4,096 bytes of JSON.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     metadata: BTreeMap<String, String>,
@@ -72,6 +76,7 @@ impl FromFields for EndpointUpdate {
             event_types: read_event_types(fields).value(),
             channels: read_channels(fields).value(),
             throttle_rate: read_throttle_rate(fields).value(),
+            ordering: read_ordering(fields).value(),
             metadata: read_metadata(fields).unwrap_or_default(),
             retry_delays_ms: read_delays(fields).value(),
             timeout_ms: read_timeout(fields).value(),
@@ -112,6 +117,7 @@ impl EndpointUpdate {
             event_types: Some(self.event_types),
             channels: Some(self.channels),
             throttle_rate: Some(self.throttle_rate),
+            ordering: Some(self.ordering),
             metadata: Some(self.metadata),
             headers: None,
             retry: Some(self.retry_delays_ms.map(policy)),
@@ -135,6 +141,7 @@ impl EndpointUpdate {
             event_types: self.event_types,
             channels: self.channels,
             throttle_rate: self.throttle_rate,
+            ordering: self.ordering,
             metadata: self.metadata,
             headers,
             secret,
@@ -217,6 +224,9 @@ pub(super) struct EndpointPatchIn {
     /// Deliveries per second. Also read as `rateLimit`.
     #[schema(value_type = Option<u16>, minimum = 1)]
     throttle_rate: Option<Option<u16>>,
+    /// How it keeps order. What waits keeps the place it has.
+    #[schema(value_type = Option<OrderingBody>)]
+    ordering: Option<Option<Ordering>>,
     /// The caller's own data, whole.
     metadata: Option<BTreeMap<String, String>>,
     /// Waits before the second and each later try, in milliseconds.
@@ -238,6 +248,7 @@ impl FromFields for EndpointPatchIn {
             event_types: read_event_types(fields).change(),
             channels: read_channels(fields).change(),
             throttle_rate: read_throttle_rate(fields).change(),
+            ordering: read_ordering(fields).change(),
             metadata: read_metadata(fields),
             retry_delays_ms: read_delays(fields).change(),
             timeout_ms: read_timeout(fields).change(),
@@ -256,6 +267,7 @@ impl EndpointPatchIn {
             event_types: self.event_types,
             channels: self.channels,
             throttle_rate: self.throttle_rate,
+            ordering: self.ordering,
             metadata: self.metadata,
             headers: None,
             retry: self.retry_delays_ms.map(|delays| delays.map(policy)),
@@ -328,6 +340,8 @@ pub(crate) struct EndpointOut {
     throttle_rate: Option<u16>,
     /// The same, under its old name.
     rate_limit: Option<u16>,
+    /// How it keeps order; null is not at all.
+    ordering: Option<OrderingBody>,
     /// The caller's own data.
     metadata: BTreeMap<String, String>,
     /// Waits before the second and each later try, in milliseconds; null is the server's schedule.
@@ -358,6 +372,7 @@ impl From<&Endpoint> for EndpointOut {
             channels: endpoint.channels.clone(),
             throttle_rate: endpoint.throttle_rate,
             rate_limit: endpoint.throttle_rate,
+            ordering: endpoint.ordering.as_ref().map(OrderingBody::from),
             metadata: endpoint.metadata.clone(),
             retry_delays_ms: endpoint.retry.as_ref().map(|policy| policy.delays_ms.clone()),
             timeout_ms: endpoint.timeout_ms,

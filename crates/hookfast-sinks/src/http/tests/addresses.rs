@@ -155,6 +155,15 @@ async fn names_that_do_not_resolve_are_dns_failures() {
 }
 
 #[tokio::test]
+async fn a_name_can_be_looked_up_as_a_delivery_would_before_any_rule() {
+    let inner = resolving(config(), vec![Ok(ips(&["10.0.0.7"]))]);
+    assert_eq!(inner.look_up("receiver.example").await, Ok(ips(&["10.0.0.7"])));
+    let silent = HttpSinkConfig { dns_timeout_ms: 20, ..config() };
+    let silent = HttpSink::with_resolver(silent, Arc::new(StillClock), Arc::new(Silent)).unwrap();
+    assert!(silent.look_up("receiver.example").await.unwrap_err().contains("did not answer in time"));
+}
+
+#[tokio::test]
 async fn silent_name_servers_are_waited_for_within_their_budget_and_the_deadline() {
     for (dns_timeout_ms, timeout_ms) in [(50, 30_000), (30_000, 50)] {
         let config = HttpSinkConfig { dns_timeout_ms, timeout_ms, ..config() };

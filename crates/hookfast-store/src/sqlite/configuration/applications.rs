@@ -1,9 +1,10 @@
 //! Applications.
 
-use super::{PageSql, made_before, remember};
+use super::{made_before, remember};
+use crate::page::PageSql;
 use crate::sqlite::writer::JobTx;
 use crate::sqlite::{SqliteStore, codec};
-use crate::{Error, Result};
+use crate::{Error, Result, edit};
 use hookfast_core::model::{Application, CallerKey};
 use hookfast_core::ports::{
     ApplicationPatch, Applications, BoxFuture, Created, NewApplication, OnExisting, Page, PageOf,
@@ -34,28 +35,16 @@ fn find(conn: &Connection, org: &OrgId, reference: &str) -> Result<Application> 
     found.ok_or(NOT_FOUND)
 }
 
-fn uid_taken(uid: &str) -> Error {
-    let reason = format!("uid: an application with the uid {uid:?} exists");
-    PortError::Conflict { code: "conflict", reason }.into()
-}
-
 fn check_uid_free(conn: &Connection, org: &OrgId, uid: &str, except: Option<AppId>) -> Result<()> {
     match one(conn, "org = ?1 AND uid = ?2", (org.as_str(), uid))? {
-        Some(found) if Some(found.id) != except => Err(uid_taken(uid)),
+        Some(found) if Some(found.id) != except => Err(edit::app_uid_taken(uid).into()),
         _ => Ok(()),
     }
 }
 
-fn class(tx: &JobTx<'_>, days: Option<u16>) -> Result<u16> {
-    let classes = &tx.shared.config.retention_classes_days;
-    match days {
-        None => Ok(tx.shared.config.retention_days_default),
-        Some(days) if classes.contains(&days) => Ok(days),
-        Some(days) => {
-            let reason = format!("expected one of the retention classes {classes:?} (days), got {days}");
-            Err(PortError::invalid("retentionDays", reason).into())
-        }
-    }
+fn classes<'a>(tx: &'a JobTx<'_>) -> edit::Classes<'a> {
+    let config = &tx.shared.config;
+    edit::Classes { all: &config.retention_classes_days, default: config.retention_days_default }
 }
 
 fn create(
@@ -73,21 +62,12 @@ fn create(
     {
         return match existing {
             OnExisting::Return => Ok(Created { value: Arc::new(found), is_new: false }),
-            OnExisting::Refuse => Err(uid_taken(uid)),
+            OnExisting::Refuse => Err(edit::app_uid_taken(uid).into()),
         };
     }
     let now = tx.shared.clock.now();
-    let app = Application {
-        id: AppId::from_u128(tx.shared.ids.next(now)),
-        retention_days: class(tx, new.retention_days)?,
-        org: new.org,
-        uid: new.uid,
-        name: new.name,
-        throttle_rate: new.throttle_rate,
-        metadata: new.metadata,
-        created_at: now,
-        updated_at: now,
-    };
+    let id = AppId::from_u128(tx.shared.ids.next(now));
+    let app = edit::new_application(new, id, classes(tx), now)?;
     tx.conn
         .prepare_cached(
             "INSERT INTO applications (id, org, uid, name, throttle_rate, metadata, retention_days, created_at,
@@ -111,19 +91,10 @@ fn create(
 
 fn update(tx: &mut JobTx<'_>, id: AppId, patch: ApplicationPatch) -> Result<Arc<Application>> {
     let mut app = by_id(tx.conn, id)?;
-    if let Some(uid) = patch.uid {
-        if let Some(uid) = &uid {
-            check_uid_free(tx.conn, &app.org, uid, Some(id))?;
-        }
-        app.uid = uid;
+    if let Some(Some(uid)) = &patch.uid {
+        check_uid_free(tx.conn, &app.org, uid, Some(id))?;
     }
-    app.name = patch.name.unwrap_or(app.name);
-    app.throttle_rate = patch.throttle_rate.unwrap_or(app.throttle_rate);
-    app.metadata = patch.metadata.unwrap_or(app.metadata);
-    if patch.retention_days.is_some() {
-        app.retention_days = class(tx, patch.retention_days)?;
-    }
-    app.updated_at = tx.shared.clock.now();
+    edit::change_application(&mut app, patch, classes(tx), tx.shared.clock.now())?;
     tx.conn
         .prepare_cached(
             "UPDATE applications SET uid = ?2, name = ?3, throttle_rate = ?4, metadata = ?5, retention_days = ?6,

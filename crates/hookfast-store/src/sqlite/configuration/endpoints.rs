@@ -1,14 +1,12 @@
 //! Endpoints: what is configured, their secrets, and what is remembered of their health.
 
-use super::{PageSql, made_before, remember};
+use super::{made_before, remember};
+use crate::page::PageSql;
 use crate::sqlite::writer::JobTx;
-use crate::sqlite::{SqliteStore, codec, routes};
-use crate::{Error, Result, Sealer};
-use hookfast_core::limits::{ENDPOINT_HEADERS_MAX, ENDPOINTS_PER_APP_MAX, OLD_SECRETS_MAX};
-use hookfast_core::model::{CallerKey, Disabled, Endpoint, EndpointSecrets, OldSecret, SecretText, Signing};
-use hookfast_core::ports::{
-    BoxFuture, Created, EndpointPatch, Endpoints, HeadersChange, HealthMark, NewEndpoint, Page, PageOf,
-};
+use crate::sqlite::{SqliteStore, codec, ordering, routes};
+use crate::{Error, Result, Sealer, edit};
+use hookfast_core::model::{CallerKey, Disabled, Endpoint, OnDead, SecretText};
+use hookfast_core::ports::{BoxFuture, Created, EndpointPatch, Endpoints, HealthMark, NewEndpoint, Page, PageOf};
 use hookfast_core::{AppId, EndpointId, Error as PortError};
 use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
@@ -39,10 +37,7 @@ fn find(conn: &Connection, sealer: &Sealer, app: AppId, reference: &str) -> Resu
 fn check_uid_free(tx: &JobTx<'_>, app: AppId, uid: Option<&str>, except: Option<EndpointId>) -> Result<()> {
     let Some(uid) = uid else { return Ok(()) };
     match find(tx.conn, &tx.shared.sealer, app, uid) {
-        Ok(found) if Some(found.id) != except => {
-            let reason = format!("uid: an endpoint with the uid {uid:?} exists in this application");
-            Err(PortError::Conflict { code: "conflict", reason }.into())
-        }
+        Ok(found) if Some(found.id) != except => Err(edit::endpoint_uid_taken(uid).into()),
         Ok(_) | Err(Error::Port(PortError::NotFound { .. })) => Ok(()),
         Err(error) => Err(error),
     }
@@ -65,50 +60,28 @@ fn create(tx: &mut JobTx<'_>, new: NewEndpoint, key: Option<&CallerKey>) -> Resu
         .conn
         .prepare_cached("SELECT count(*) FROM endpoints WHERE app = ?1 AND deleted_at IS NULL")?
         .query_row([app_no], |row| row.get(0))?;
-    if count >= ENDPOINTS_PER_APP_MAX {
-        let reason = format!("expected at most {ENDPOINTS_PER_APP_MAX} endpoints in an application");
-        return Err(PortError::invalid("application", reason).into());
-    }
+    edit::check_endpoint_count(count)?;
     let now = tx.shared.clock.now();
-    let endpoint = Endpoint {
-        id: EndpointId::from_u128(tx.shared.ids.next(now)),
-        app: new.app,
-        uid: new.uid,
-        url: new.url,
-        description: new.description,
-        version: new.version,
-        disabled: new.disabled.then_some(Disabled::ByOwner),
-        event_types: new.event_types,
-        channels: new.channels,
-        throttle_rate: new.throttle_rate,
-        metadata: new.metadata,
-        headers: new.headers,
-        secrets: EndpointSecrets { current: new.secret, old: Vec::new() },
-        signing: new.signing,
-        retry: new.retry,
-        timeout_ms: new.timeout_ms,
-        failing_since: None,
-        created_at: now,
-        updated_at: now,
-    };
+    let endpoint = edit::new_endpoint(new, EndpointId::from_u128(tx.shared.ids.next(now)), now);
     let sql = "INSERT INTO endpoints (id, app, signing, created_at, url, description, version, metadata, headers,
                secrets, updated_at) VALUES (?1, ?2, ?3, ?4, '', '', 1, '', x'', x'', 0)";
-    let signing = i64::from(endpoint.signing == Signing::WithBodyHex);
+    let signing = codec::signing_code(endpoint.signing);
     tx.conn.prepare_cached(sql)?.execute((codec::id_bytes(endpoint.id), app_no, signing, now.0))?;
     store(tx, &endpoint)?;
     remember(tx, key, codec::id_bytes(endpoint.id))?;
     Ok(Created { value: Arc::new(endpoint), is_new: true })
 }
 
-/// Writes every field that can change, and tells who must know.
-fn store(tx: &mut JobTx<'_>, endpoint: &Endpoint) -> Result<()> {
+/// Writes every field that can change, and tells who must know. Answers its number.
+fn store(tx: &mut JobTx<'_>, endpoint: &Endpoint) -> Result<i64> {
     let list = |value: &Option<Vec<String>>| value.as_ref().map(codec::json).transpose();
     let no: i64 = tx
         .conn
         .prepare_cached(
             "UPDATE endpoints SET uid = ?2, url = ?3, description = ?4, version = ?5, disabled = ?6, event_types = ?7,
              channels = ?8, throttle_rate = ?9, metadata = ?10, headers = ?11, secrets = ?12, retry = ?13,
-             timeout_ms = ?14, failing_since = ?15, updated_at = ?16 WHERE id = ?1 RETURNING no",
+             timeout_ms = ?14, failing_since = ?15, updated_at = ?16, ordering_pointer = ?17, on_dead = ?18
+             WHERE id = ?1 RETURNING no",
         )?
         .query_row(
             rusqlite::params![
@@ -128,48 +101,26 @@ fn store(tx: &mut JobTx<'_>, endpoint: &Endpoint) -> Result<()> {
                 endpoint.timeout_ms,
                 endpoint.failing_since.map(|at| at.0),
                 endpoint.updated_at.0,
+                endpoint.ordering.as_ref().and_then(|ordering| ordering.pointer.as_deref()),
+                endpoint.ordering.as_ref().map(|ordering| ordering.on_dead.as_str()),
             ],
             |row| row.get(0),
         )?;
     tx.changed_apps.push(endpoint.app);
     tx.changed.push(no);
-    Ok(())
+    Ok(no)
 }
 
 fn update(tx: &mut JobTx<'_>, app: AppId, id: EndpointId, patch: EndpointPatch) -> Result<Arc<Endpoint>> {
     let mut endpoint = by_id(tx.conn, &tx.shared.sealer, app, id)?;
-    if let Some(uid) = patch.uid {
-        check_uid_free(tx, app, uid.as_deref(), Some(id))?;
-        endpoint.uid = uid;
+    check_uid_free(tx, app, patch.uid.as_ref().and_then(Option::as_deref), Some(id))?;
+    let now = tx.shared.clock.now();
+    edit::change_endpoint(&mut endpoint, patch, now)?;
+    let no = store(tx, &endpoint)?;
+    let may_block = endpoint.ordering.as_ref().is_some_and(|ordering| ordering.on_dead == OnDead::Block);
+    if !may_block && ordering::unblock_endpoint(tx.conn, no, now)? {
+        tx.queued.push((no, now));
     }
-    match patch.disabled {
-        Some(true) => endpoint.disabled = endpoint.disabled.or(Some(Disabled::ByOwner)),
-        Some(false) => (endpoint.disabled, endpoint.failing_since) = (None, None),
-        None => {}
-    }
-    endpoint.url = patch.url.unwrap_or(endpoint.url);
-    endpoint.description = patch.description.unwrap_or(endpoint.description);
-    endpoint.version = patch.version.unwrap_or(endpoint.version);
-    endpoint.event_types = patch.event_types.unwrap_or(endpoint.event_types);
-    endpoint.channels = patch.channels.unwrap_or(endpoint.channels);
-    endpoint.throttle_rate = patch.throttle_rate.unwrap_or(endpoint.throttle_rate);
-    endpoint.metadata = patch.metadata.unwrap_or(endpoint.metadata);
-    endpoint.retry = patch.retry.unwrap_or(endpoint.retry);
-    endpoint.timeout_ms = patch.timeout_ms.unwrap_or(endpoint.timeout_ms);
-    match patch.headers {
-        Some(HeadersChange::Replace(headers)) => endpoint.headers = headers,
-        Some(HeadersChange::Merge { set, remove }) => {
-            endpoint.headers.extend(set);
-            remove.iter().for_each(|name| drop(endpoint.headers.remove(name)));
-        }
-        None => {}
-    }
-    if endpoint.headers.len() > ENDPOINT_HEADERS_MAX {
-        let reason = format!("expected at most {ENDPOINT_HEADERS_MAX}, got {}", endpoint.headers.len());
-        return Err(PortError::invalid("headers", reason).into());
-    }
-    endpoint.updated_at = tx.shared.clock.now();
-    store(tx, &endpoint)?;
     Ok(Arc::new(endpoint))
 }
 
@@ -184,19 +135,8 @@ fn rotate(
     if made_before(tx, key)?.is_some() {
         return Ok(Arc::new(endpoint));
     }
-    let now = tx.shared.clock.wall();
-    let mut old = std::mem::take(&mut endpoint.secrets.old);
-    old.retain(|old| old.expires_at > now);
-    if old.len() >= OLD_SECRETS_MAX {
-        let reason = format!("expected at most {OLD_SECRETS_MAX} old secrets in their grace period");
-        return Err(PortError::invalid("gracePeriodSeconds", reason).into());
-    }
-    let former = std::mem::replace(&mut endpoint.secrets.current, secret);
-    if grace_ms > 0 && former != endpoint.secrets.current {
-        old.insert(0, OldSecret { secret: former, expires_at: now.plus_ms(grace_ms) });
-    }
-    endpoint.secrets.old = old;
-    endpoint.updated_at = tx.shared.clock.now();
+    let clock = &tx.shared.clock;
+    edit::rotate_secret(&mut endpoint, secret, grace_ms, clock.wall(), clock.now())?;
     store(tx, &endpoint)?;
     remember(tx, key, codec::id_bytes(id))?;
     Ok(Arc::new(endpoint))

@@ -1,9 +1,10 @@
 //! Event types.
 
-use super::{PageSql, made_before, remember};
+use super::{made_before, remember};
+use crate::page::PageSql;
 use crate::sqlite::writer::JobTx;
 use crate::sqlite::{SqliteStore, codec};
-use crate::{Error, Result};
+use crate::{Error, Result, edit};
 use hookfast_core::model::{CallerKey, EventType};
 use hookfast_core::ports::{BoxFuture, Created, EventTypePatch, EventTypes, Page, PageOf};
 use hookfast_core::{Error as PortError, OrgId, UnixMs};
@@ -63,8 +64,7 @@ fn create(tx: &JobTx<'_>, mut new: EventType, key: Option<&CallerKey>) -> Result
         return Ok(Created { value, is_new: true });
     }
     if found.as_ref().is_some_and(|found| !found.archived) {
-        let reason = format!("name: an event type named {:?} exists", new.name);
-        return Err(PortError::Conflict { code: "event_type_exists", reason }.into());
+        return Err(edit::event_type_exists(&new.name).into());
     }
     new.updated_at = tx.shared.clock.now();
     new.created_at = found.map_or(new.updated_at, |found| found.created_at);
@@ -75,13 +75,7 @@ fn create(tx: &JobTx<'_>, mut new: EventType, key: Option<&CallerKey>) -> Result
 
 fn update(tx: &JobTx<'_>, org: &OrgId, name: &str, patch: EventTypePatch) -> Result<EventType> {
     let mut kind = find(tx.conn, org, name)?.ok_or(NOT_FOUND)?;
-    kind.description = patch.description.unwrap_or(kind.description);
-    kind.archived = patch.archived.unwrap_or(kind.archived);
-    kind.deprecated = patch.deprecated.unwrap_or(kind.deprecated);
-    kind.feature_flags = patch.feature_flags.unwrap_or(kind.feature_flags);
-    kind.group_name = patch.group_name.unwrap_or(kind.group_name);
-    kind.schemas = patch.schemas.unwrap_or(kind.schemas);
-    kind.updated_at = tx.shared.clock.now();
+    edit::change_event_type(&mut kind, patch, tx.shared.clock.now());
     store(tx.conn, &kind)?;
     Ok(kind)
 }

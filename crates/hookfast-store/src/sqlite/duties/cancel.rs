@@ -18,7 +18,9 @@ pub(super) fn step(tx: &mut JobTx<'_>) -> Result<(u64, bool)> {
         .query_map((endpoint, ROWS_PER_STEP), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
     if rows.is_empty() {
-        tx.conn.prepare_cached("DELETE FROM cancels WHERE endpoint = ?1")?.execute([endpoint])?;
+        for table in ["cancels", "blocked"] {
+            tx.conn.prepare_cached(&format!("DELETE FROM {table} WHERE endpoint = ?1"))?.execute([endpoint])?;
+        }
         return Ok((0, true));
     }
     let now = tx.shared.clock.now();

@@ -33,7 +33,7 @@ pub(super) fn step(tx: &mut JobTx<'_>) -> Result<(u64, bool)> {
         for (event, run, tries) in rows {
             if !tx.held.has(endpoint, event, run) {
                 let end = End { state: DeliveryState::Dead, cause: Cause::EndpointDown, run, tries };
-                recovery::end_without_try(tx.conn, (event, endpoint), end, &tx.shared.ids, now)?;
+                recovery::end_in_turn(tx, (event, endpoint), end, now)?;
                 ended += 1;
             }
         }

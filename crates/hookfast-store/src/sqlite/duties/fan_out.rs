@@ -18,7 +18,10 @@ pub(super) fn step(tx: &mut JobTx<'_>) -> Result<(u64, bool)> {
     let now = tx.shared.clock.now();
     let end = routed.len().min(next + ROWS_PER_STEP);
     for endpoint in routed.get(next..end).unwrap_or_default() {
-        if recovery::queue_or_cancel(tx.conn, (event, *endpoint), &tx.shared.ids, now)? {
+        // Those that keep its order have it already.
+        if !recovery::is_known(tx.conn, event, *endpoint)?
+            && recovery::queue_or_cancel(tx.conn, (event, *endpoint), &tx.shared.ids, now)?
+        {
             tx.queued.push((*endpoint, now));
         }
     }

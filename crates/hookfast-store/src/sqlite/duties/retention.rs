@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::sqlite::recovery::{self, End};
 use crate::sqlite::writer::JobTx;
-use crate::sqlite::{codec, dedupe};
+use crate::sqlite::{codec, dedupe, ordering};
 use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::{EventId, UnixMs};
 use rusqlite::OptionalExtension;
@@ -19,7 +19,8 @@ pub(super) fn step(tx: &mut JobTx<'_>) -> Result<(u64, bool)> {
     let now = tx.shared.clock.now();
     let mut rows = 0;
     let mut more = false;
-    for days in &tx.shared.config.retention_classes_days {
+    let shared = tx.shared;
+    for days in &shared.config.retention_classes_days {
         let kept_ms = u64::from(*days) * DAY_MS;
         let expired = end_unfinished(tx, *days, now.minus_ms(kept_ms), now)?;
         let (deleted, behind) = delete_history(tx, *days, now.minus_ms(kept_ms + DAY_MS))?;
@@ -30,24 +31,26 @@ pub(super) fn step(tx: &mut JobTx<'_>) -> Result<(u64, bool)> {
     Ok((rows + keys, more || keys as usize >= ROWS_PER_STEP))
 }
 
-fn end_unfinished(tx: &JobTx<'_>, days: u16, before: UnixMs, now: UnixMs) -> Result<u64> {
+fn end_unfinished(tx: &mut JobTx<'_>, days: u16, before: UnixMs, now: UnixMs) -> Result<u64> {
+    let before = codec::row_id(EventId::lowest_at(before).high());
     let waiting: Vec<(i64, i64, u32, u32)> = tx
         .conn
         .prepare_cached(
             "SELECT q.event, q.endpoint, q.run, q.tries FROM queue q JOIN events e ON e.id = q.event
              WHERE q.event < ?1 AND e.retention_days = ?2 LIMIT ?3",
         )?
-        .query_map((codec::row_id(EventId::lowest_at(before).high()), days, ROWS_PER_STEP), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?
+        .query_map((before, days, ROWS_PER_STEP), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut ended = 0;
     for (event, endpoint, run, tries) in waiting {
         if !tx.held.has(endpoint, event, run) {
             let end = End { state: DeliveryState::Dead, cause: Cause::Expired, run, tries };
-            recovery::end_without_try(tx.conn, (event, endpoint), end, &tx.shared.ids, now)?;
+            recovery::end_in_turn(tx, (event, endpoint), end, now)?;
             ended += 1;
         }
+    }
+    for endpoint in ordering::unblock_expired(tx.conn, days, before, ROWS_PER_STEP, now)? {
+        tx.queued.push((endpoint, now));
     }
     Ok(ended)
 }

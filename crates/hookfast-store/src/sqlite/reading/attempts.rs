@@ -1,8 +1,8 @@
 //! Attempts: those inside their delivery and those with a row of their own, read as one list by id.
 
 use super::events;
+use crate::page::PageSql;
 use crate::sqlite::codec;
-use crate::sqlite::configuration::PageSql;
 use crate::{Error, Result};
 use hookfast_core::model::{Attempt, Trigger};
 use hookfast_core::ports::{AttemptFilter, Page, PageOf};

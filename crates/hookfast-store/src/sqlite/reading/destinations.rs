@@ -1,6 +1,7 @@
 //! How far each delivery of an event came.
 
 use super::events;
+use crate::sqlite::ordering::PARKED;
 use crate::sqlite::{codec, routes};
 use crate::{Result, Sealer};
 use hookfast_core::delivery::DeliveryState;
@@ -41,7 +42,7 @@ pub(super) fn list(conn: &Connection, sealer: &Sealer, app: AppId, event: EventI
             cause: standing.cause.map(codec::cause_from).transpose()?,
             tries: standing.tries,
             run: standing.run,
-            next_due: standing.due.map(UnixMs),
+            next_due: standing.due.map(UnixMs).filter(|due| *due != PARKED),
         });
     }
     Ok(destinations)

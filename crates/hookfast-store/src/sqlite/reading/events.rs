@@ -1,8 +1,8 @@
 //! Events, one and many.
 
 use super::app_number;
+use crate::page::PageSql;
 use crate::sqlite::codec;
-use crate::sqlite::configuration::PageSql;
 use crate::{Error, Result};
 use hookfast_core::model::Event;
 use hookfast_core::ports::{EventFilter, Page, PageOf};

@@ -108,7 +108,7 @@ impl Reading for SqliteStore {
                     .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM queue LIMIT 1000000)")?
                     .query_row([], |row| row.get(0))?,
                 disk_bytes: disk::used_bytes(&shared.config.dir),
-                disk_free_bytes: disk::free_bytes(&shared.config.dir).unwrap_or(0),
+                disk_free_bytes: disk::free_bytes(&shared.config.dir),
                 incarnation: shared.incarnation,
                 recovered: counters.recovered.load(Ordering::Relaxed),
                 strays: counters.strays.load(Ordering::Relaxed),

@@ -12,7 +12,7 @@ const FLUSHES: usize = 200;
 const WRITE_BYTES: usize = 4096;
 
 /// Median time of an fdatasync after a small append, in µs, in this directory.
-pub(super) fn fdatasync_p50_us(dir: &Path) -> std::io::Result<f64> {
+pub(in crate::cli) fn fdatasync_p50_us(dir: &Path) -> std::io::Result<f64> {
     let path = dir.join("fdatasync.probe");
     let mut file = File::create(&path)?;
     let block = [0u8; WRITE_BYTES];

@@ -23,6 +23,10 @@ pub(super) struct Measurement {
     pub(super) receive_p99_ms: f64,
     pub(super) receive_max_ms: f64,
     pub(super) server_cpu_us_per_delivery: Option<f64>,
+    /// CPU of the processes of PostgreSQL.
+    pub(super) database_cpu_us_per_delivery: Option<f64>,
+    /// SQL statements, as PostgreSQL counts them.
+    pub(super) statements_per_delivery: Option<f64>,
     pub(super) harness_cpu_us_per_delivery: f64,
     /// Server CPU ÷ (load + receivers) CPU: what can be compared between noisy moments.
     pub(super) cpu_ratio: Option<f64>,
@@ -51,6 +55,8 @@ const ROWS: &[(&str, &str, &str, usize)] = &[
     ("receive_p99_ms", "accept to receiver p99", "ms", 2),
     ("receive_max_ms", "accept to receiver max", "ms", 2),
     ("server_cpu_us_per_delivery", "server CPU per delivery", "µs", 1),
+    ("database_cpu_us_per_delivery", "PostgreSQL CPU per delivery", "µs", 1),
+    ("statements_per_delivery", "SQL statements per delivery", "", 3),
     ("harness_cpu_us_per_delivery", "load + receivers CPU per delivery", "µs", 1),
     ("cpu_ratio", "server CPU ÷ load + receivers CPU", "", 2),
     ("rss_peak_mib", "server memory, peak", "MiB", 0),

@@ -1,6 +1,7 @@
 //! One run: receivers, applications and endpoints, a warm-up, the measured load, the wait for the last deliveries,
 //! the judgement. Runs on one thread, whose CPU time is that of load and receivers.
 
+use super::database::Work;
 use super::report::Measurement;
 use super::server::Target;
 use super::setting::{Kind, Setting, Which};
@@ -49,6 +50,7 @@ struct Snapshot {
     server: Option<Usage>,
     harness_cpu_us: u64,
     disk_bytes: Option<u64>,
+    database: Option<Work>,
     arrivals: usize,
 }
 
@@ -56,12 +58,12 @@ struct Snapshot {
 pub(super) async fn measure(setting: Setting, progress: Arc<Progress>) -> anyhow::Result<Measurement> {
     let stage = Stage::build(setting).await?;
     let warm = stage.warm_up().await?;
-    let before = stage.snapshot()?;
+    let before = stage.snapshot().await?;
     let report = load::run(stage.load(stage.setting.pace, warm), progress).await?;
     let owed = stage.obligations(&report);
     stage.await_arrivals(stage.owed_at_healthy(&owed), before.arrivals).await;
     tokio::time::sleep(Duration::from_millis(SETTLE_MS)).await;
-    let after = stage.snapshot()?;
+    let after = stage.snapshot().await?;
     let findings = stage.compare(&owed).await;
     if let Some(reason) = &report.gave_up {
         anyhow::bail!("the load ended early: {reason}");
@@ -156,11 +158,13 @@ impl Stage {
         Ok(events.next_multiple_of(self.apps.len() as u64))
     }
 
-    fn snapshot(&self) -> anyhow::Result<Snapshot> {
+    async fn snapshot(&self) -> anyhow::Result<Snapshot> {
+        let database = self.target.database_work().await?;
         let cpu = clock_gettime(ClockId::ThreadCPUTime);
         let harness_cpu_us = cpu.tv_sec.unsigned_abs() * 1_000_000 + cpu.tv_nsec.unsigned_abs() / 1000;
-        let (server, disk_bytes) = (self.target.usage()?, self.target.disk_bytes());
-        Ok(Snapshot { server, harness_cpu_us, disk_bytes, arrivals: self.receiver.journal().len() })
+        let disk_bytes = self.target.disk_bytes().or(database.map(|work| work.disk_bytes));
+        let server = self.target.usage()?;
+        Ok(Snapshot { server, harness_cpu_us, disk_bytes, database, arrivals: self.receiver.journal().len() })
     }
 
     fn obligations(&self, report: &LoadReport) -> Vec<Obligation> {
@@ -235,6 +239,8 @@ impl Stage {
             before.server.zip(after.server).map(|(before, after)| after.cpu_us.saturating_sub(before.cpu_us));
         let harness_us = after.harness_cpu_us.saturating_sub(before.harness_cpu_us);
         let disk = before.disk_bytes.zip(after.disk_bytes);
+        let database = before.database.zip(after.database);
+        let database_us = database.and_then(|(before, after)| Some(after.cpu_us?.saturating_sub(before.cpu_us?)));
         let seconds = last_us.max(report.ended_us).saturating_sub(report.started_us).max(1) as f64 / 1e6;
         let delivering = last_us.saturating_sub(report.started_us).max(1) as f64 / 1e6;
         Ok(Measurement {
@@ -250,6 +256,10 @@ impl Stage {
             receive_p99_ms: ms(&receive_us, 0.99),
             receive_max_ms: receive_us.max() as f64 / 1000.0,
             server_cpu_us_per_delivery: server_us.map(per_delivery),
+            database_cpu_us_per_delivery: database_us.map(per_delivery),
+            statements_per_delivery: database.map(|(before, after)| {
+                after.statements.saturating_sub(before.statements) as f64 / delivered.max(1) as f64
+            }),
             harness_cpu_us_per_delivery: per_delivery(harness_us),
             cpu_ratio: server_us.map(|us| us as f64 / harness_us.max(1) as f64),
             rss_peak_mib: after.server.map(|usage| usage.rss_peak_bytes as f64 / f64::from(1 << 20)),

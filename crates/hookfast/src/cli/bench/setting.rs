@@ -2,6 +2,7 @@
 
 use super::Args;
 use crate::exit::{Exit, Failure};
+use hookfast_core::model::SecretText;
 use hookfast_lab::load::Pace;
 use hookfast_lab::receiver::Behaviour;
 use serde::Serialize;
@@ -15,7 +16,7 @@ const SLOW_MS: u64 = 1000;
 #[derive(Clone, Debug)]
 pub(super) enum Which {
     /// A child of this process, on a temporary directory under `dir`.
-    Own { dir: PathBuf, history: u64 },
+    Own { dir: PathBuf, history: u64, store: Option<SecretText> },
     /// One that runs already.
     Running { url: String, token: String, pids: Vec<u32> },
 }
@@ -83,7 +84,11 @@ impl Setting {
             return wrong("--rate, --seconds: that is not a single event".into());
         }
         let which = match (&args.url, &args.token) {
-            (None, _) => Which::Own { dir: args.dir.clone().unwrap_or_else(std::env::temp_dir), history: args.history },
+            (None, _) => Which::Own {
+                dir: args.dir.clone().unwrap_or_else(std::env::temp_dir),
+                history: args.history,
+                store: args.store.clone().map(SecretText::new),
+            },
             (Some(url), Some(token)) => {
                 Which::Running { url: url.clone(), token: token.clone(), pids: args.pids.clone() }
             }
@@ -103,7 +108,8 @@ impl Setting {
 
     pub(super) fn to_json(&self) -> Value {
         let (server, history) = match &self.which {
-            Which::Own { history, .. } => ("own child".to_owned(), *history),
+            Which::Own { history, store: None, .. } => ("own child".to_owned(), *history),
+            Which::Own { history, .. } => ("own child on PostgreSQL".to_owned(), *history),
             Which::Running { url, .. } => (url.clone(), 0),
         };
         let (events, rate, seconds) = match self.pace {

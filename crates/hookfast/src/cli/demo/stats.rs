@@ -416,6 +416,7 @@ mod tests {
             crashes: 0,
             outcome,
             body_bytes: 0,
+            retention_days: 30,
         }
     }
 

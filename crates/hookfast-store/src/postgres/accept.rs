@@ -1,0 +1,490 @@
+//! Making events durable: routing, the columns of a batch, and what became of each event.
+
+use super::inbox::AcceptCommand;
+use super::routes::{AppRoutes, Routed};
+use super::statement::Statement;
+use super::wire::Uuid;
+use super::{codec, partitions};
+use crate::Result;
+use crate::columns;
+use hookfast_core::delivery::DeliveryKey;
+use hookfast_core::limits::ROUTED_INLINE_MAX;
+use hookfast_core::model::{Endpoint, NewEvent, Route, Trigger};
+use hookfast_core::ports::{Accepted, Delivery, Dispatch, Hold, Outgoing, Wanted};
+use hookfast_core::{Error, UnixMs, routing};
+use std::collections::HashSet;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio_postgres::types::Type;
+
+/// Events named in one hand-off row.
+const HANDOFF_EVENTS_MAX: usize = 100;
+
+/// What a caller hears of an event.
+pub(crate) type Answer = hookfast_core::Result<Accepted>;
+
+/// An event on its way into the store, and whose it is.
+pub(crate) struct Item {
+    pub(crate) event: NewEvent,
+    command: usize,
+    at: usize,
+}
+
+/// Those who wait for events of one turn of the writer.
+pub(crate) struct Replies {
+    waiting: Vec<(Option<oneshot::Sender<Vec<Answer>>>, Vec<Option<Answer>>)>,
+}
+
+impl Replies {
+    /// Takes commands apart.
+    pub(crate) fn take(commands: Vec<AcceptCommand>) -> (Self, Vec<Item>) {
+        let mut items = Vec::new();
+        let mut waiting = Vec::with_capacity(commands.len());
+        for (command, AcceptCommand { events, reply }) in commands.into_iter().enumerate() {
+            waiting.push((Some(reply), vec![None; events.len()]));
+            items.extend(events.into_iter().enumerate().map(|(at, event)| Item { event, command, at }));
+        }
+        (Self { waiting }, items)
+    }
+
+    /// What became of an event; its command is answered with the last one.
+    pub(crate) fn put(&mut self, item: &Item, answer: Answer) {
+        let Some((reply, answers)) = self.waiting.get_mut(item.command) else { return };
+        if let Some(place) = answers.get_mut(item.at) {
+            *place = Some(answer);
+        }
+        if answers.iter().all(Option::is_some)
+            && let Some(reply) = reply.take()
+        {
+            let _ = reply.send(answers.drain(..).flatten().collect());
+        }
+    }
+
+    /// Answers every command that still waits. Its events may be stored all the same.
+    pub(crate) fn give_up(&mut self, error: &Error) {
+        for (reply, answers) in &mut self.waiting {
+            if let Some(reply) = reply.take() {
+                let _ = reply.send(answers.drain(..).map(|one| one.unwrap_or_else(|| Err(error.clone()))).collect());
+            }
+        }
+    }
+}
+
+/// One routed pair.
+struct Pair {
+    event: Arc<Outgoing>,
+    retention_days: u16,
+    routed: Routed,
+}
+
+/// Events that are committed together, as columns.
+#[derive(Default)]
+pub(crate) struct AcceptBatch {
+    pub(crate) items: Vec<Item>,
+    pairs: Vec<Pair>,
+    granted: Vec<bool>,
+    keys: HashSet<[u8; 16]>,
+    uids: HashSet<(i64, String)>,
+    ids: Vec<Uuid>,
+    apps: Vec<i64>,
+    versions: Vec<i64>,
+    days_kept: Vec<i16>,
+    channels: Vec<Option<String>>,
+    routed: Vec<Vec<u8>>,
+    today: Vec<i32>,
+    fanouts: Vec<Uuid>,
+    queue: QueueColumns,
+    handoff_batches: Vec<i64>,
+    handoff_events: Vec<Uuid>,
+    /// Of each pair with a slot, its hand-off row.
+    handoff_of: Vec<u64>,
+}
+
+#[derive(Default)]
+struct QueueColumns {
+    events: Vec<Uuid>,
+    endpoints: Vec<i64>,
+    days_kept: Vec<i16>,
+    dues: Vec<i64>,
+}
+
+/// What is to be done for a batch that is durable.
+#[derive(Default)]
+pub(crate) struct Placed {
+    pub(crate) hand_over: Vec<(Arc<Endpoint>, Delivery)>,
+    pub(crate) queued: Vec<(Arc<Endpoint>, UnixMs)>,
+    pub(crate) queued_numbers: Vec<i64>,
+    /// Number of a hand-off row, and its pairs.
+    pub(crate) handoffs: Vec<(u64, u32)>,
+}
+
+impl AcceptBatch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The event at this place.
+    pub(crate) fn asked(&self, at: usize) -> Asked<'_> {
+        Asked { event: &self.items[at].event, app: self.apps[at] }
+    }
+
+    /// Adds an event to be routed by these routes. Gives it back when another one of the batch has its key or uid.
+    ///
+    /// # Errors
+    /// The answer, when it cannot be stored at all.
+    pub(crate) fn add(
+        &mut self,
+        item: Item,
+        app: &AppRoutes,
+    ) -> std::result::Result<Option<Item>, (Item, hookfast_core::Error)> {
+        let event = &item.event;
+        let uid = event.uid.clone().map(|uid| (app.no, uid));
+        if event.idempotency.is_some_and(|key| self.keys.contains(&key))
+            || uid.as_ref().is_some_and(|uid| self.uids.contains(uid))
+        {
+            return Ok(Some(item));
+        }
+        let routed = match route(app, event) {
+            Ok(routed) => routed,
+            Err(error) => return Err((item, error)),
+        };
+        let channels = if event.channels.is_empty() { Ok(None) } else { columns::json(&event.channels).map(Some) };
+        let channels = match channels {
+            Ok(channels) => channels,
+            Err(error) => return Err((item, error.into())),
+        };
+        self.keys.extend(event.idempotency);
+        self.uids.extend(uid);
+        self.ids.push(event.id.into());
+        self.apps.push(app.no);
+        self.versions.push(app.version);
+        self.days_kept.push(codec::class(app.retention_days));
+        self.channels.push(channels);
+        self.routed.push(columns::put_numbers(routed.iter().map(|one| one.no)));
+        self.today.push(today(event));
+        if routed.len() > ROUTED_INLINE_MAX {
+            self.fanouts.push(event.id.into());
+        } else if !routed.is_empty() {
+            let outgoing = Arc::new(Outgoing {
+                id: event.id,
+                event_type: event.event_type.clone(),
+                content_type: event.content_type.clone(),
+                body: Some(event.body.clone()),
+            });
+            let retention_days = app.retention_days;
+            let pair = |routed| Pair { event: Arc::clone(&outgoing), retention_days, routed };
+            self.pairs.extend(routed.into_iter().map(pair));
+        }
+        self.items.push(item);
+        Ok(None)
+    }
+
+    /// Asks for memory slots, and gives each pair its place: a hand-off row or a row of the queue.
+    pub(crate) fn place(&mut self, dispatch: &dyn Dispatch, next_handoff: &mut u64) {
+        let mut granted = Vec::with_capacity(self.pairs.len());
+        dispatch.reserve(&wanted(&self.pairs), &mut granted);
+        granted.resize(self.pairs.len(), false);
+        self.granted = granted;
+        let (mut last, mut in_row) = (None, 0);
+        for (pair, granted) in self.pairs.iter().zip(&self.granted) {
+            let event = Uuid::from(pair.event.id);
+            if !granted {
+                self.queue.events.push(event);
+                self.queue.endpoints.push(pair.routed.no);
+                self.queue.days_kept.push(codec::class(pair.retention_days));
+                self.queue.dues.push(pair.event.id.time().0);
+                continue;
+            }
+            if last != Some(event) {
+                if last.is_none() || in_row >= HANDOFF_EVENTS_MAX {
+                    *next_handoff += 1;
+                    in_row = 0;
+                }
+                self.handoff_batches.push(next_handoff.cast_signed());
+                self.handoff_events.push(event);
+                last = Some(event);
+                in_row += 1;
+            }
+            self.handoff_of.push(*next_handoff);
+        }
+    }
+
+    /// Adds the parts that store this batch. They answer `e`: the ids that were stored.
+    pub(crate) fn write<'a>(&'a self, statement: &mut Statement<'a>, columns: &'a EventColumns<'a>) {
+        let (with_keys, with_uids) = (!self.keys.is_empty(), !self.uids.is_empty());
+        statement.part(
+            "i AS MATERIALIZED (SELECT t.* FROM me, unnest(@, @, @, @, @, @, @, @, @, @, @, @, @, @, @)
+               AS t(id, app, version, days, event_type, uid, body_hash, channels, ordering_key, content_type, routed,
+                    body, today, key, key_body)
+               JOIN hookfast.applications a ON a.no = t.app AND a.version = t.version AND a.deleted_at IS NULL)",
+            &[
+                (&self.ids, Type::UUID_ARRAY),
+                (&self.apps, Type::INT8_ARRAY),
+                (&self.versions, Type::INT8_ARRAY),
+                (&self.days_kept, Type::INT2_ARRAY),
+                (&columns.event_types, Type::TEXT_ARRAY),
+                (&columns.uids, Type::TEXT_ARRAY),
+                (&columns.body_hashes, Type::BYTEA_ARRAY),
+                (&self.channels, Type::TEXT_ARRAY),
+                (&columns.ordering_keys, Type::TEXT_ARRAY),
+                (&columns.content_types, Type::TEXT_ARRAY),
+                (&self.routed, Type::BYTEA_ARRAY),
+                (&columns.bodies, Type::BYTEA_ARRAY),
+                (&self.today, Type::INT4_ARRAY),
+                (&columns.keys, Type::BYTEA_ARRAY),
+                (&columns.key_bodies, Type::BYTEA_ARRAY),
+            ],
+        );
+        if with_keys {
+            // Sorted, so that two nodes never wait for each other in a circle.
+            statement.part(
+                "k AS (INSERT INTO hookfast.dedupe (day, key, body, object)
+                   SELECT i.today, i.key, i.key_body, i.id FROM i WHERE i.key IS NOT NULL AND NOT EXISTS (
+                     SELECT FROM hookfast.dedupe d WHERE d.day = i.today - 1 AND d.key = i.key)
+                   ORDER BY i.key ON CONFLICT DO NOTHING RETURNING key)",
+                &[],
+            );
+        }
+        let key_is_free = if with_keys { "(i.key IS NULL OR i.key IN (SELECT key FROM k))" } else { "true" };
+        if with_uids {
+            statement.part(
+                &format!(
+                    "u AS (INSERT INTO hookfast.uids (app, uid, event, body)
+                       SELECT i.app, i.uid, i.id, i.body_hash FROM i WHERE i.uid IS NOT NULL AND {key_is_free}
+                       ORDER BY i.app, i.uid ON CONFLICT DO NOTHING RETURNING event)"
+                ),
+                &[],
+            );
+        }
+        let uid_is_free = if with_uids { "(i.uid IS NULL OR i.id IN (SELECT event FROM u))" } else { "true" };
+        statement.part(
+            &format!(
+                "e AS (INSERT INTO hookfast.events (id, retention_days, app, incarnation, event_type, uid, channels,
+                   ordering_key, content_type, routed, body)
+                   SELECT i.id, i.days, i.app, $1, i.event_type, i.uid, i.channels, i.ordering_key, i.content_type,
+                     i.routed, i.body FROM i WHERE {key_is_free} AND {uid_is_free}
+                   ON CONFLICT DO NOTHING RETURNING id)"
+            ),
+            &[],
+        );
+        self.write_places(statement);
+    }
+
+    fn write_places<'a>(&'a self, statement: &mut Statement<'a>) {
+        if !self.queue.events.is_empty() {
+            statement.part(
+                "qn AS (INSERT INTO hookfast.queue (event, endpoint, run, retention_days, due, tries, crashes, manual)
+                   SELECT p.event, p.endpoint, 0, p.days, p.due, 0, 0, false
+                   FROM unnest(@, @, @, @) AS p(event, endpoint, days, due) JOIN e ON e.id = p.event
+                   ON CONFLICT DO NOTHING)",
+                &[
+                    (&self.queue.events, Type::UUID_ARRAY),
+                    (&self.queue.endpoints, Type::INT8_ARRAY),
+                    (&self.queue.days_kept, Type::INT2_ARRAY),
+                    (&self.queue.dues, Type::INT8_ARRAY),
+                ],
+            );
+        }
+        if !self.handoff_events.is_empty() && !crate::failpoint::planted("no_handoff_row") {
+            statement.part(
+                "h AS (INSERT INTO hookfast.handoff (incarnation, batch, events)
+                   SELECT $1, b.batch, array_agg(b.event) FROM me, unnest(@, @) AS b(batch, event) GROUP BY b.batch
+                   ON CONFLICT DO NOTHING)",
+                &[(&self.handoff_batches, Type::INT8_ARRAY), (&self.handoff_events, Type::UUID_ARRAY)],
+            );
+        }
+        if !self.fanouts.is_empty() {
+            statement.part(
+                "f AS (INSERT INTO hookfast.fanout (event, next)
+                   SELECT x.event, 0 FROM unnest(@) AS x(event) JOIN e ON e.id = x.event ON CONFLICT DO NOTHING)",
+                &[(&self.fanouts, Type::UUID_ARRAY)],
+            );
+        }
+    }
+
+    /// The commit failed, or it stored nothing of these: gives their slots back.
+    pub(crate) fn unreserve(&self, dispatch: &dyn Dispatch, stored: impl Fn(Uuid) -> bool) {
+        let lost = |pair: &Pair| !stored(pair.event.id.into());
+        let granted: Vec<bool> =
+            self.pairs.iter().zip(&self.granted).map(|(pair, granted)| *granted && lost(pair)).collect();
+        if granted.contains(&true) {
+            dispatch.unreserve(&wanted(&self.pairs), &granted);
+        }
+    }
+
+    /// What is to be done for the events that were stored.
+    pub(crate) fn placed(&self, stored: impl Fn(Uuid) -> bool) -> Placed {
+        let mut placed = Placed::default();
+        let mut handoffs = self.handoff_of.iter();
+        for (pair, granted) in self.pairs.iter().zip(&self.granted) {
+            let handoff = if *granted { handoffs.next().copied() } else { None };
+            let is_stored = stored(pair.event.id.into());
+            if let Some(handoff) = handoff {
+                match placed.handoffs.last_mut().filter(|(last, _)| *last == handoff) {
+                    Some((_, pairs)) => *pairs += u32::from(is_stored),
+                    None => placed.handoffs.push((handoff, u32::from(is_stored))),
+                }
+            }
+            if !is_stored {
+                continue;
+            }
+            let due = pair.event.id.time();
+            let endpoint = Arc::clone(&pair.routed.endpoint);
+            let Some(handoff) = handoff else {
+                placed.queued.push((endpoint, due));
+                placed.queued_numbers.push(pair.routed.no);
+                continue;
+            };
+            let delivery = Delivery {
+                key: DeliveryKey { event: pair.event.id, endpoint: endpoint.id, run: 0 },
+                event: Arc::clone(&pair.event),
+                hold: Hold::Memory { handoff },
+                tries: 0,
+                crashes: 0,
+                due,
+                trigger: Trigger::Scheduled,
+                retention_days: pair.retention_days,
+            };
+            placed.hand_over.push((endpoint, delivery));
+        }
+        placed
+    }
+}
+
+/// The columns that are borrowed from the events.
+pub(crate) struct EventColumns<'a> {
+    event_types: Vec<&'a str>,
+    uids: Vec<Option<&'a str>>,
+    body_hashes: Vec<&'a [u8]>,
+    ordering_keys: Vec<Option<&'a str>>,
+    content_types: Vec<Option<&'a str>>,
+    bodies: Vec<&'a [u8]>,
+    keys: Vec<Option<&'a [u8]>>,
+    key_bodies: Vec<Option<&'a [u8]>>,
+}
+
+impl<'a> EventColumns<'a> {
+    pub(crate) fn of(items: &'a [Item]) -> Self {
+        let events = || items.iter().map(|item| &item.event);
+        Self {
+            event_types: events().map(|event| event.event_type.as_str()).collect(),
+            uids: events().map(|event| event.uid.as_deref()).collect(),
+            body_hashes: events().map(|event| event.body_hash.as_slice()).collect(),
+            ordering_keys: events().map(|event| event.ordering_key.as_deref()).collect(),
+            content_types: events().map(|event| event.content_type.as_deref()).collect(),
+            bodies: events().map(|event| event.body.as_ref()).collect(),
+            keys: events().map(|event| event.idempotency.as_ref().map(<[u8; 16]>::as_slice)).collect(),
+            key_bodies: events()
+                .map(|event| event.idempotency.is_some().then_some(event.body_hash.as_slice()))
+                .collect(),
+        }
+    }
+}
+
+fn wanted(pairs: &[Pair]) -> Vec<Wanted<'_>> {
+    pairs.iter().map(|pair| Wanted { endpoint: &pair.routed.endpoint, body_bytes: pair.event.body_bytes() }).collect()
+}
+
+fn route(app: &AppRoutes, event: &NewEvent) -> hookfast_core::Result<Vec<Routed>> {
+    match event.route {
+        Route::Match => {
+            let wants = |one: &&Routed| routing::wants(&one.endpoint, &event.event_type, &event.channels);
+            Ok(app.endpoints.iter().filter(wants).cloned().collect())
+        }
+        Route::Endpoint(id) => {
+            let found = app.endpoints.iter().find(|one| one.endpoint.id == id);
+            let found = found.ok_or(Error::NotFound { what: "endpoint" })?;
+            Ok(if found.endpoint.disabled.is_some() { Vec::new() } else { vec![found.clone()] })
+        }
+    }
+}
+
+/// Why an event was not stored.
+pub(crate) enum Refused {
+    /// It is there: an earlier commit, whose answer was lost, stored it.
+    Stored,
+    /// Somebody used its key or uid before.
+    Answer(Answer),
+    /// Its application has changed, or a key stood for an event that is gone: to be tried again.
+    Again,
+}
+
+/// An event that was not stored, or not tried because another one of its batch has its key.
+pub(crate) struct Asked<'a> {
+    pub(crate) event: &'a NewEvent,
+    /// Its application, by number.
+    pub(crate) app: i64,
+}
+
+fn today(event: &NewEvent) -> i32 {
+    i32::try_from(partitions::day(event.id.time())).unwrap_or(i32::MAX)
+}
+
+/// Reads why events were not stored, in their order. Keys and uids that stand for events that are gone are deleted.
+pub(crate) async fn why(run: &impl super::db::Run, asked: &[Asked<'_>]) -> Result<Vec<Refused>> {
+    let events = || asked.iter().map(|one| one.event);
+    let ids: Vec<Uuid> = events().map(|event| event.id.into()).collect();
+    let apps: Vec<i64> = asked.iter().map(|one| one.app).collect();
+    let days: Vec<i32> = events().map(today).collect();
+    let keys: Vec<Option<&[u8]>> = events().map(|event| event.idempotency.as_ref().map(<[u8; 16]>::as_slice)).collect();
+    let uids: Vec<Option<&str>> = events().map(|event| event.uid.as_deref()).collect();
+    let rows = run
+        .rows(
+            "SELECT EXISTS (SELECT FROM hookfast.events e WHERE e.id = i.id),
+               d.body, d.object, EXISTS (SELECT FROM hookfast.events e WHERE e.id = d.object),
+               u.body, u.event, EXISTS (SELECT FROM hookfast.events e WHERE e.id = u.event)
+             FROM unnest($1::uuid[], $2::int8[], $3::int4[], $4::bytea[], $5::text[])
+               WITH ORDINALITY AS i(id, app, today, key, uid, n)
+             LEFT JOIN LATERAL (SELECT body, object FROM hookfast.dedupe d
+               WHERE d.key = i.key AND d.day IN (i.today, i.today - 1) ORDER BY d.day DESC LIMIT 1) d ON true
+             LEFT JOIN hookfast.uids u ON u.app = i.app AND u.uid = i.uid ORDER BY i.n",
+            &[
+                (&ids, Type::UUID_ARRAY),
+                (&apps, Type::INT8_ARRAY),
+                (&days, Type::INT4_ARRAY),
+                (&keys, Type::BYTEA_ARRAY),
+                (&uids, Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
+    let mut why = Vec::with_capacity(rows.len());
+    let (mut gone_keys, mut gone_uids) = (Vec::new(), Vec::new());
+    for (row, event) in rows.iter().zip(events()) {
+        let ours = event.body_hash;
+        let judge = |body: Option<&[u8]>, event: Option<Uuid>, code: &'static str| {
+            let (Some(body), Some(event)) = (body, event) else { return Refused::Again };
+            let other = Error::Conflict { code, reason: "the same key was used before with another body".to_owned() };
+            let first = Accepted { id: event.into(), repeat: true };
+            Refused::Answer(if body == ours { Ok(first) } else { Err(other) })
+        };
+        let (key_event, uid_event): (Option<Uuid>, Option<Uuid>) = (row.try_get(2)?, row.try_get(5)?);
+        why.push(if row.try_get(0)? {
+            Refused::Stored
+        } else if row.try_get(3)? {
+            judge(row.try_get(1)?, key_event, "idempotency_conflict")
+        } else if row.try_get(6)? {
+            judge(row.try_get(4)?, uid_event, "event_exists")
+        } else {
+            gone_keys.extend(key_event.and(event.idempotency.map(|key| key.to_vec())));
+            gone_uids.extend(uid_event);
+            Refused::Again
+        });
+    }
+    if !gone_keys.is_empty() || !gone_uids.is_empty() {
+        forget_keys(run, &gone_keys, &gone_uids).await?;
+    }
+    Ok(why)
+}
+
+/// Deletes keys and uids whose events are not there: retention took them, or their commit stored the key alone.
+async fn forget_keys(run: &impl super::db::Run, keys: &[Vec<u8>], events: &[Uuid]) -> Result<()> {
+    run.change(
+        "WITH d AS (DELETE FROM hookfast.dedupe WHERE key = ANY($1)
+           AND NOT EXISTS (SELECT FROM hookfast.events e WHERE e.id = object))
+         DELETE FROM hookfast.uids WHERE event = ANY($2)
+           AND NOT EXISTS (SELECT FROM hookfast.events e WHERE e.id = event)",
+        &[(&keys, Type::BYTEA_ARRAY), (&events, Type::UUID_ARRAY)],
+    )
+    .await?;
+    Ok(())
+}

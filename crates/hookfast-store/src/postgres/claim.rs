@@ -1,0 +1,252 @@
+//! Claiming queue rows: a lease is an owner and a number in the row, and only its owner's incarnation settles it.
+
+use super::db::{Run, Session};
+use super::held::RowKey;
+use super::wire::Uuid;
+use super::{Shared, codec, routes};
+use crate::Result;
+use hookfast_core::delivery::DeliveryKey;
+use hookfast_core::model::Trigger;
+use hookfast_core::ports::{Claim, ClaimWanted, Delivery, Hold, Outgoing, Waiting};
+use hookfast_core::{EndpointId, UnixMs};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+/// Bodies read for one claim.
+const CLAIM_BYTES_MAX: i64 = 16 << 20;
+
+/// Due rows that nobody holds, oldest first for each endpoint, until their bodies are enough.
+const CLAIM: &str = "WITH me AS MATERIALIZED (
+     SELECT FROM hookfast.nodes WHERE incarnation = $1 AND state = 0 FOR SHARE),
+   p AS MATERIALIZED (
+     SELECT q.* FROM me, unnest($2::int8[], $3::int8[]) AS w(endpoint, n) CROSS JOIN LATERAL (
+       SELECT event, endpoint, run, retention_days, due FROM hookfast.queue
+       WHERE endpoint = w.endpoint AND lease_owner IS NULL AND due <= $4
+       ORDER BY due LIMIT w.n FOR UPDATE SKIP LOCKED) q),
+   s AS MATERIALIZED (
+     SELECT p.*, coalesce(sum(octet_length(e.body)) OVER (ORDER BY p.due, p.event, p.endpoint
+         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes_before
+     FROM p LEFT JOIN hookfast.events e ON e.id = p.event AND e.retention_days = p.retention_days),
+   t AS (
+     UPDATE hookfast.queue q SET lease_owner = $1, lease_no = q.lease_no + 1 FROM s
+     WHERE q.event = s.event AND q.endpoint = s.endpoint AND q.run = s.run AND s.bytes_before < $5
+     RETURNING q.event, q.endpoint, q.run, q.lease_no, q.due, q.tries, q.crashes, q.manual, q.retention_days)
+   SELECT t.*, e.event_type, e.content_type, e.body,
+     EXISTS (SELECT FROM hookfast.deliveries d
+       WHERE d.event = t.event AND d.endpoint = t.endpoint AND d.run = t.run) AS ended
+   FROM t LEFT JOIN hookfast.events e ON e.id = t.event AND e.retention_days = t.retention_days ORDER BY t.due, t.event";
+
+/// When the earliest free row of each endpoint is due.
+const NEXT: &str = "SELECT w.endpoint, (SELECT q.due FROM hookfast.queue q
+     WHERE q.endpoint = w.endpoint AND q.lease_owner IS NULL ORDER BY q.due LIMIT 1)
+   FROM unnest($1::int8[]) AS w(endpoint)";
+
+/// The numbers of endpoints, deleted ones included; those that never existed are left out.
+pub(crate) async fn numbers(
+    shared: &Shared,
+    run: &impl Run,
+    endpoints: &[EndpointId],
+) -> Result<HashMap<EndpointId, i64>> {
+    let mut found = HashMap::with_capacity(endpoints.len());
+    let mut unknown: Vec<Uuid> = Vec::new();
+    {
+        let routes = shared.routes();
+        for endpoint in endpoints {
+            match routes.number(*endpoint) {
+                Some(no) => drop(found.insert(*endpoint, no)),
+                None => unknown.push((*endpoint).into()),
+            }
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(found);
+    }
+    let sql = "SELECT id, no FROM hookfast.endpoints WHERE id = ANY($1)";
+    for row in run.rows(sql, &[(&unknown, Type::UUID_ARRAY)]).await? {
+        let (endpoint, no) = (EndpointId::from(row.try_get::<_, Uuid>(0)?), row.try_get(1)?);
+        shared.routes().put_number(endpoint, no);
+        found.insert(endpoint, no);
+    }
+    Ok(found)
+}
+
+/// Claims rows for the engine. An error leaves it unknown what was claimed; the next claim finds out.
+pub(crate) async fn claim(shared: &Shared, wanted: &[ClaimWanted], now: UnixMs) -> Result<Vec<Claim>> {
+    let session = shared.own.session().await?;
+    let claimed = try_claim(shared, &session, wanted, now).await;
+    if claimed.is_err() {
+        shared.held().doubtful = true;
+        session.discard();
+    }
+    claimed
+}
+
+async fn try_claim(shared: &Shared, session: &Session, wanted: &[ClaimWanted], now: UnixMs) -> Result<Vec<Claim>> {
+    if shared.held().doubtful {
+        give_back_what_nobody_holds(shared, session).await?;
+    }
+    let endpoints: Vec<EndpointId> = wanted.iter().map(|one| one.endpoint).collect();
+    let numbers = numbers(shared, session, &endpoints).await?;
+    let known: Vec<(&ClaimWanted, i64)> =
+        wanted.iter().filter_map(|one| Some((one, *numbers.get(&one.endpoint)?))).collect();
+    let nos: Vec<i64> = known.iter().map(|(_, no)| *no).collect();
+    let limits: Vec<i64> = known.iter().map(|(one, _)| i64::from(one.rows_max)).collect();
+    let params: super::db::Params<'_> = &[
+        (&shared.incarnation, Type::INT8),
+        (&nos, Type::INT8_ARRAY),
+        (&limits, Type::INT8_ARRAY),
+        (&now.0, Type::INT8),
+        (&CLAIM_BYTES_MAX, Type::INT8),
+    ];
+    let rows = session.rows(CLAIM, params).await?;
+    let mut claims: HashMap<i64, Claim> = known
+        .iter()
+        .map(|(one, no)| (*no, Claim { endpoint: one.endpoint, deliveries: Vec::new(), next_due: None }))
+        .collect();
+    let mut dropped = Vec::new();
+    for row in &rows {
+        let (key, lease_no) = row_key(row)?;
+        let Some(claim) = claims.get_mut(&key.endpoint) else { continue };
+        match delivery(row, key, lease_no, claim.endpoint)? {
+            Some(delivery) => {
+                shared.held().take(key, lease_no);
+                claim.deliveries.push(delivery);
+            }
+            None => dropped.push(key),
+        }
+    }
+    drop_rows(shared, session, &dropped).await?;
+    for row in session.rows(NEXT, &[(&nos, Type::INT8_ARRAY)]).await? {
+        if let Some(claim) = claims.get_mut(&row.try_get(0)?) {
+            claim.next_due = row.try_get::<_, Option<i64>>(1)?.map(UnixMs);
+        }
+    }
+    let unknown = wanted.iter().filter(|one| !numbers.contains_key(&one.endpoint));
+    let nothing = unknown.map(|one| Claim { endpoint: one.endpoint, deliveries: Vec::new(), next_due: None });
+    let claims: Vec<Claim> = nothing.chain(claims.into_values()).collect();
+    Ok(claims)
+}
+
+fn row_key(row: &Row) -> Result<(RowKey, i64)> {
+    let key = RowKey { event: row.try_get(0)?, endpoint: row.try_get(1)?, run: row.try_get(2)? };
+    Ok((key, row.try_get(3)?))
+}
+
+/// A claimed row as a delivery; `None` when its run has ended or its event is gone.
+fn delivery(row: &Row, key: RowKey, lease_no: i64, endpoint: EndpointId) -> Result<Option<Delivery>> {
+    let Some(event_type) = row.try_get::<_, Option<String>>(9)? else { return Ok(None) };
+    if row.try_get(12)? {
+        return Ok(None);
+    }
+    let body: Option<&[u8]> = row.try_get(11)?;
+    let event = Outgoing {
+        id: key.event.into(),
+        event_type,
+        content_type: row.try_get(10)?,
+        body: body.map(bytes::Bytes::copy_from_slice),
+    };
+    Ok(Some(Delivery {
+        key: DeliveryKey { event: event.id, endpoint, run: codec::narrow(key.run)? },
+        event: Arc::new(event),
+        hold: Hold::Queue { lease_no: lease_no.cast_unsigned() },
+        tries: codec::narrow(row.try_get::<_, i32>(5)?)?,
+        crashes: codec::narrow(row.try_get::<_, i32>(6)?)?,
+        due: UnixMs(row.try_get(4)?),
+        trigger: if row.try_get(7)? { Trigger::Manual } else { Trigger::Scheduled },
+        retention_days: codec::narrow(row.try_get::<_, i16>(8)?)?,
+    }))
+}
+
+/// Deletes claimed rows of which nothing is left to do.
+async fn drop_rows(shared: &Shared, session: &Session, rows: &[RowKey]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (events, endpoints, runs) = columns(rows);
+    let params: super::db::Params<'_> = &[
+        (&shared.incarnation, Type::INT8),
+        (&events, Type::UUID_ARRAY),
+        (&endpoints, Type::INT8_ARRAY),
+        (&runs, Type::INT4_ARRAY),
+    ];
+    let sql = "DELETE FROM hookfast.queue q USING unnest($2, $3, $4) AS d(event, endpoint, run)
+               WHERE q.event = d.event AND q.endpoint = d.endpoint AND q.run = d.run AND q.lease_owner = $1";
+    session.change(sql, params).await?;
+    Ok(())
+}
+
+fn columns(rows: &[RowKey]) -> (Vec<Uuid>, Vec<i64>, Vec<i32>) {
+    let events = rows.iter().map(|key| key.event).collect();
+    let endpoints = rows.iter().map(|key| key.endpoint).collect();
+    (events, endpoints, rows.iter().map(|key| key.run).collect())
+}
+
+/// After a claim whose answer was lost: frees rows that are leased to this node and that its memory does not know. Only
+/// claims make leases and they run one at a time, so none comes up meanwhile.
+async fn give_back_what_nobody_holds(shared: &Shared, session: &Session) -> Result<()> {
+    // The lost claim has ended when this returns: it held the node's row.
+    session
+        .rows("SELECT FROM hookfast.nodes WHERE incarnation = $1 FOR UPDATE", &[(&shared.incarnation, Type::INT8)])
+        .await?;
+    let sql = "SELECT event, endpoint, run, lease_no FROM hookfast.queue WHERE lease_owner = $1";
+    let leased = session.rows(sql, &[(&shared.incarnation, Type::INT8)]).await?;
+    let mut strange = Vec::new();
+    for row in &leased {
+        let (key, _) = row_key(row)?;
+        if !shared.held().has(key) {
+            strange.push(key);
+        }
+    }
+    let (events, endpoints, runs) = columns(&strange);
+    let params: super::db::Params<'_> = &[
+        (&shared.incarnation, Type::INT8),
+        (&events, Type::UUID_ARRAY),
+        (&endpoints, Type::INT8_ARRAY),
+        (&runs, Type::INT4_ARRAY),
+    ];
+    let sql = "UPDATE hookfast.queue q SET lease_owner = NULL FROM unnest($2, $3, $4) AS d(event, endpoint, run)
+               WHERE q.event = d.event AND q.endpoint = d.endpoint AND q.run = d.run AND q.lease_owner = $1";
+    let freed = session.change(sql, params).await?;
+    if freed > 0 {
+        tracing::info!(freed, "gave back rows whose claim was lost on its way");
+    }
+    shared.held().doubtful = false;
+    Ok(())
+}
+
+/// Endpoints with free rows, in the order of their numbers, without reading more than one row of each.
+const WAITING: &str = "WITH RECURSIVE w AS (
+     (SELECT endpoint, due FROM hookfast.queue WHERE lease_owner IS NULL AND endpoint > $1
+      ORDER BY endpoint, due LIMIT 1)
+     UNION ALL
+     SELECT n.endpoint, n.due FROM w CROSS JOIN LATERAL (
+       SELECT endpoint, due FROM hookfast.queue WHERE lease_owner IS NULL AND endpoint > w.endpoint
+       ORDER BY endpoint, due LIMIT 1) n)
+   SELECT endpoint, due FROM w LIMIT $2";
+
+/// Endpoints with rows that nobody holds.
+pub(crate) async fn waiting(shared: &Shared, after: Option<EndpointId>, limit: u32) -> Result<Vec<Waiting>> {
+    let session = shared.db.session().await?;
+    let mut last = match after {
+        Some(endpoint) => numbers(shared, &session, &[endpoint]).await?.get(&endpoint).copied().unwrap_or(0),
+        None => 0,
+    };
+    loop {
+        let rows = session.rows(WAITING, &[(&last, Type::INT8), (&i64::from(limit), Type::INT8)]).await?;
+        let mut dues: HashMap<i64, i64> = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            last = row.try_get(0)?;
+            dues.insert(last, row.try_get(1)?);
+        }
+        let nos: Vec<i64> = dues.keys().copied().collect();
+        let mut live = routes::endpoints_by_number(&session, &shared.sealer, &nos, false).await?;
+        live.sort_by_key(|one| one.no);
+        // A page of nothing but deleted endpoints is not the end.
+        if !live.is_empty() || rows.len() < limit as usize {
+            let due = |no: i64| UnixMs(dues.get(&no).copied().unwrap_or_default());
+            return Ok(live.into_iter().map(|one| Waiting { due: due(one.no), endpoint: one.endpoint }).collect());
+        }
+    }
+}

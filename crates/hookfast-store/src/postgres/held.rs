@@ -1,0 +1,38 @@
+//! The queue rows this node has claimed: what the database calls leased to it and what its memory knows must agree. Must
+//! not know how rows are claimed.
+
+use super::wire::Uuid;
+use std::collections::HashMap;
+
+/// The key of a queue row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RowKey {
+    pub(crate) event: Uuid,
+    pub(crate) endpoint: i64,
+    pub(crate) run: i32,
+}
+
+/// Rows in the engine's hands, with their lease numbers. At most what the engine may claim.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    rows: HashMap<RowKey, i64>,
+    /// A claim or a settlement whose end is unknown may have left rows that are leased and not held, or the reverse.
+    pub(crate) doubtful: bool,
+}
+
+impl Held {
+    pub(crate) fn take(&mut self, key: RowKey, lease_no: i64) {
+        self.rows.insert(key, lease_no);
+    }
+
+    /// Only under the lease that was settled: the row may have been claimed anew already.
+    pub(crate) fn release(&mut self, key: RowKey, lease_no: i64) {
+        if self.rows.get(&key) == Some(&lease_no) {
+            self.rows.remove(&key);
+        }
+    }
+
+    pub(crate) fn has(&self, key: RowKey) -> bool {
+        self.rows.contains_key(&key)
+    }
+}

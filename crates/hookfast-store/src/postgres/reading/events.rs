@@ -1,0 +1,91 @@
+//! Events, one and many.
+
+use super::{app_number, id_range, page_of};
+use crate::page::PageSql;
+use crate::postgres::Shared;
+use crate::postgres::db::{Params, Run};
+use crate::postgres::wire::Uuid;
+use crate::{Error, Result, columns};
+use hookfast_core::model::Event;
+use hookfast_core::ports::{EventFilter, Page, PageOf};
+use hookfast_core::{AppId, Error as PortError, EventId};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+const COLUMNS: &str = "v.id, v.event_type, v.uid, v.channels, v.content_type";
+const NOT_FOUND: Error = Error::Port(PortError::NotFound { what: "message" });
+
+/// An event from [`COLUMNS`] and its body behind them.
+fn read(row: &Row, app: AppId) -> Result<Event> {
+    let channels: Option<&str> = row.try_get(3)?;
+    let body: Option<Vec<u8>> = row.try_get(5)?;
+    Ok(Event {
+        id: row.try_get::<_, Uuid>(0)?.into(),
+        app,
+        event_type: row.try_get(1)?,
+        uid: row.try_get(2)?,
+        channels: channels.map_or(Ok(Vec::new()), |text| columns::from_json(text, "channels"))?,
+        content_type: row.try_get(4)?,
+        body: body.map(Into::into),
+    })
+}
+
+/// By id, else by the caller's own uid.
+pub(super) async fn find(shared: &Shared, app: AppId, reference: &str) -> Result<Event> {
+    let session = shared.db.session().await?;
+    let no = app_number(&session, app).await?;
+    let row = match reference.parse::<EventId>() {
+        Ok(id) => {
+            let sql = format!("SELECT {COLUMNS}, v.body FROM hookfast.events v WHERE v.id = $1 AND v.app = $2");
+            session.opt(&sql, &[(&Uuid::from(id), Type::UUID), (&no, Type::INT8)]).await?
+        }
+        Err(_) => {
+            let sql = format!(
+                "SELECT {COLUMNS}, v.body FROM hookfast.uids u JOIN hookfast.events v ON v.id = u.event
+                 WHERE u.app = $2 AND u.uid = $1 AND v.app = $2"
+            );
+            session.opt(&sql, &[(&reference, Type::TEXT), (&no, Type::INT8)]).await?
+        }
+    };
+    read(&row.ok_or(NOT_FOUND)?, app)
+}
+
+/// The endpoints that an event of this application was routed to, by number.
+pub(super) async fn routed(run: &impl Run, app: AppId, event: EventId) -> Result<Vec<i64>> {
+    let no = app_number(run, app).await?;
+    let sql = "SELECT routed FROM hookfast.events WHERE id = $1 AND app = $2";
+    let row = run.opt(sql, &[(&Uuid::from(event), Type::UUID), (&no, Type::INT8)]).await?;
+    columns::get_numbers(row.ok_or(NOT_FOUND)?.try_get(0)?)
+}
+
+/// Events of an application by id.
+pub(super) async fn list(
+    shared: &Shared,
+    app: AppId,
+    filter: &EventFilter,
+    page: &Page<EventId>,
+) -> Result<PageOf<Event>> {
+    let plan = PageSql::new(page);
+    let between = (EventId::lowest_at(filter.after).into(), EventId::lowest_at(filter.before).into());
+    let (low, end) = id_range(&plan, page.after, between);
+    let sql = format!(
+        "SELECT {COLUMNS}, {body} FROM hookfast.events v WHERE v.app = $1 AND v.id >= $2 AND v.id < $3
+         AND ($4 IS NULL OR v.event_type = ANY($4)) AND ($5 IS NULL OR v.channels::jsonb ? $5)
+         ORDER BY v.id {order} LIMIT $6",
+        body = if filter.with_body { "v.body" } else { "NULL::bytea" },
+        order = plan.order,
+    );
+    let types = (!filter.event_types.is_empty()).then_some(&filter.event_types);
+    let session = shared.db.session().await?;
+    let no = app_number(&session, app).await?;
+    let params: Params<'_> = &[
+        (&no, Type::INT8),
+        (&low, Type::UUID),
+        (&end, Type::UUID),
+        (&types, Type::TEXT_ARRAY),
+        (&filter.channel, Type::TEXT),
+        (&plan.rows(), Type::INT8),
+    ];
+    let rows = session.rows(&sql, params).await?;
+    page_of(&plan, &rows, |row| read(row, app))
+}

@@ -1,0 +1,134 @@
+//! Reading what happened. Each answer comes from one snapshot: what belongs together is read by one statement.
+
+mod attempts;
+mod destinations;
+mod events;
+
+use super::configuration::{app_number, id_range, number, page_of};
+use super::db::{Params, Run as _};
+use super::{PostgresStore, Shared};
+use crate::Result;
+use crate::postgres::codec;
+use hookfast_core::model::{Attempt, Event};
+use hookfast_core::ports::{
+    AttemptFilter, BoxFuture, Destination, EndpointStats, EventFilter, Page, PageOf, Reading, StoreTotals,
+};
+use hookfast_core::{AppId, AttemptId, EndpointId, EventId, UnixMs};
+use std::sync::atomic::Ordering;
+use tokio_postgres::types::Type;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// The hour of a time, as columns have it.
+fn hour(time: UnixMs) -> i32 {
+    i32::try_from(time.0.div_euclid(HOUR_MS)).unwrap_or(if time.0 < 0 { i32::MIN } else { i32::MAX })
+}
+
+/// What was counted up already and what was not; the queue's free rows and its leased ones, each by its own index.
+const STATS: &str = "SELECT t.success, t.fail, t.cancelled, q.pending, q.retrying FROM
+    (SELECT coalesce(sum(success), 0)::int8 AS success, coalesce(sum(fail), 0)::int8 AS fail,
+       coalesce(sum(cancelled), 0)::int8 AS cancelled FROM
+       (SELECT success, fail, cancelled FROM hookfast.stats WHERE endpoint = $1 AND hour BETWEEN $2 AND $3
+        UNION ALL
+        SELECT success, fail, cancelled FROM hookfast.stats_log WHERE endpoint = $1 AND hour BETWEEN $2 AND $3) s) t,
+    (SELECT count(*) FILTER (WHERE tries = 0) AS pending, count(*) FILTER (WHERE tries > 0) AS retrying FROM
+       ((SELECT tries FROM hookfast.queue WHERE endpoint = $1 AND lease_owner IS NULL LIMIT 100000)
+        UNION ALL
+        (SELECT tries FROM hookfast.queue WHERE endpoint = $1 AND lease_owner IS NOT NULL LIMIT 100000)) w) q";
+
+async fn stats(
+    shared: &Shared,
+    app: AppId,
+    endpoint: EndpointId,
+    since: UnixMs,
+    until: UnixMs,
+) -> Result<EndpointStats> {
+    let session = shared.db.session().await?;
+    let no = number(&session, app, endpoint).await?;
+    let params: Params<'_> = &[(&no, Type::INT8), (&hour(since), Type::INT4), (&hour(until), Type::INT4)];
+    let row = session.one(STATS, params).await?;
+    let count = |index: usize| codec::narrow::<i64, u64>(row.try_get(index)?);
+    Ok(EndpointStats {
+        success: count(0)?,
+        fail: count(1)?,
+        cancelled: count(2)?,
+        pending: count(3)?,
+        retrying: count(4)?,
+    })
+}
+
+/// The size is that of the whole database: adding up tables would wait for each that is being dropped.
+async fn totals(shared: &Shared) -> Result<StoreTotals> {
+    let sql = "SELECT (SELECT count(*) FROM (SELECT FROM hookfast.queue LIMIT 1000000) q),
+               pg_database_size(current_database())";
+    let row = shared.db.session().await?.one(sql, &[]).await?;
+    let counters = &shared.counters;
+    Ok(StoreTotals {
+        queue_rows: codec::narrow::<i64, u64>(row.try_get(0)?)?,
+        disk_bytes: codec::narrow::<i64, u64>(row.try_get(1)?)?,
+        // The server does not say.
+        disk_free_bytes: None,
+        incarnation: shared.incarnation.cast_unsigned(),
+        recovered: counters.recovered.load(Ordering::Relaxed),
+        strays: counters.strays.load(Ordering::Relaxed),
+        purged_events: counters.purged_events.load(Ordering::Relaxed),
+        commits: counters.commits.load(Ordering::Relaxed),
+    })
+}
+
+impl Reading for PostgresStore {
+    fn event<'a>(&'a self, app: AppId, reference: &'a str) -> BoxFuture<'a, hookfast_core::Result<Event>> {
+        Box::pin(async move { Ok(events::find(&self.shared, app, reference).await?) })
+    }
+
+    fn events(
+        &self,
+        app: AppId,
+        filter: EventFilter,
+        page: Page<EventId>,
+    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<Event>>> {
+        Box::pin(async move { Ok(events::list(&self.shared, app, &filter, &page).await?) })
+    }
+
+    fn destinations(&self, app: AppId, event: EventId) -> BoxFuture<'_, hookfast_core::Result<Vec<Destination>>> {
+        Box::pin(async move { Ok(destinations::list(&self.shared, app, event).await?) })
+    }
+
+    fn attempts_of_event(
+        &self,
+        app: AppId,
+        event: EventId,
+        filter: AttemptFilter,
+        page: Page<AttemptId>,
+    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<Attempt>>> {
+        Box::pin(async move { Ok(attempts::of_event(&self.shared, app, event, &filter, &page).await?) })
+    }
+
+    fn attempts_of_endpoint(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        filter: AttemptFilter,
+        page: Page<AttemptId>,
+    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<Attempt>>> {
+        Box::pin(async move { Ok(attempts::of_endpoint(&self.shared, app, endpoint, &filter, &page).await?) })
+    }
+
+    fn attempt(&self, app: AppId, event: EventId, attempt: AttemptId) -> BoxFuture<'_, hookfast_core::Result<Attempt>> {
+        Box::pin(async move { Ok(attempts::one(&self.shared, app, event, attempt).await?) })
+    }
+
+    fn endpoint_stats(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        since: UnixMs,
+        until: UnixMs,
+    ) -> BoxFuture<'_, hookfast_core::Result<EndpointStats>> {
+        Box::pin(async move { Ok(stats(&self.shared, app, endpoint, since, until).await?) })
+    }
+
+    fn totals(&self) -> BoxFuture<'_, hookfast_core::Result<StoreTotals>> {
+        Box::pin(async move { Ok(totals(&self.shared).await?) })
+    }
+}

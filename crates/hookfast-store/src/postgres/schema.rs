@@ -1,0 +1,96 @@
+//! The schema of the database: embedded migrations, run one node at a time under a lock that ends with the transaction.
+
+use super::db::{Run, Session, Tx};
+use crate::migrations::{self, Migration, pending};
+use crate::{Error, Result};
+use tokio_postgres::types::Type;
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "initial", sql: include_str!("migrations/0001_initial.sql") }];
+
+/// Any number: who migrates holds this lock.
+const LOCK: i64 = 0x686f_6f6b_6661;
+
+/// How far the schema of a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaStatus {
+    /// Version and name of each migration, and whether it was applied.
+    pub migrations: Vec<(u32, &'static str, bool)>,
+}
+
+impl SchemaStatus {
+    /// Nothing is left to be applied.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.migrations.iter().all(|(_, _, applied)| *applied)
+    }
+}
+
+async fn applied(run: &impl Run) -> Result<Vec<(u32, Vec<u8>)>> {
+    let exists = run.one("SELECT to_regclass('hookfast.migrations') IS NOT NULL", &[]).await?;
+    if !exists.try_get::<_, bool>(0)? {
+        return Ok(Vec::new());
+    }
+    let rows = run.rows("SELECT version, checksum FROM hookfast.migrations ORDER BY version", &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get::<_, i32>(0)?.cast_unsigned(), row.try_get(1)?))).collect()
+}
+
+/// What was applied and what is left.
+///
+/// # Errors
+/// [`Error::NewerSchema`], [`Error::ChangedMigration`], or what the server says.
+pub(crate) async fn status(session: &Session) -> Result<SchemaStatus> {
+    let applied = applied(session).await?;
+    let missing: Vec<u32> = pending(MIGRATIONS, &applied)?.iter().map(|one| one.version).collect();
+    let stand = |one: &Migration| (one.version, one.name, !missing.contains(&one.version));
+    Ok(SchemaStatus { migrations: MIGRATIONS.iter().map(stand).collect() })
+}
+
+/// Brings the schema up to what this binary knows, while every other node waits.
+///
+/// # Errors
+/// As [`status`].
+pub(crate) async fn migrate(session: &mut Session) -> Result<()> {
+    if status(session).await?.is_current() {
+        return Ok(());
+    }
+    let tx = session.begin().await?;
+    tx.one("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
+    let before = applied(&tx).await?;
+    if before.is_empty() {
+        tx.batch(
+            "CREATE SCHEMA IF NOT EXISTS hookfast;
+             CREATE TABLE IF NOT EXISTS hookfast.migrations (
+               version integer PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL,
+               applied_at timestamptz NOT NULL DEFAULT now())",
+        )
+        .await?;
+    }
+    for migration in pending(MIGRATIONS, &before)? {
+        apply(&tx, migration).await?;
+    }
+    tx.commit().await
+}
+
+async fn apply(tx: &Tx<'_>, migration: &Migration) -> Result<()> {
+    tracing::info!(version = migration.version, name = migration.name, "migrating the schema");
+    tx.batch("SET LOCAL search_path = hookfast").await?;
+    tx.batch(migration.sql).await?;
+    let (version, checksum) = (migration.version.cast_signed(), migration.checksum());
+    tx.change(
+        "INSERT INTO hookfast.migrations (version, name, checksum) VALUES ($1, $2, $3)",
+        &[(&version, Type::INT4), (&migration.name, Type::TEXT), (&checksum, Type::BYTEA)],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Refuses a schema that this binary cannot work with.
+pub(crate) async fn check(session: &Session) -> Result<()> {
+    let status = status(session).await?;
+    if status.is_current() {
+        return Ok(());
+    }
+    let found = status.migrations.iter().filter(|(_, _, applied)| *applied).map(|(version, _, _)| *version).max();
+    Err(Error::OlderSchema { found: found.unwrap_or(0), known: migrations::newest(MIGRATIONS) })
+}

@@ -1,0 +1,194 @@
+//! Endpoints that keep order and endpoints with a throttle, end to end: each key arrives in its order through failures and
+//! kills, a rate is kept and used second by second, and nothing is lost by either.
+
+use crate::rig::{Rig, seeded};
+use crate::talk::{call, until_state};
+use hookfast_lab::EventKey;
+use hookfast_lab::client::Client;
+use hookfast_lab::journal::PathId;
+use hookfast_lab::load::{self, LoadConfig, LoadReport, Pace, Progress};
+use hookfast_lab::receiver::Behaviour;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+const KEYS: usize = 20;
+const EVENTS_PER_KEY: usize = 50;
+/// Deliveries per second, and events per second offered.
+const RATE: u64 = 100;
+const OFFERED: f64 = 1_000.0;
+
+async fn patch(rig: &Rig, endpoint: usize, change: Value) {
+    let path = format!("/api/v1/app/{}/endpoint/{}", rig.app, rig.expected[endpoint].endpoint);
+    let (status, body) = call(&rig.client(), "PATCH", &path, Some(change)).await;
+    assert_eq!(status, 200, "{body}");
+}
+
+/// Sends the events of one key one after the other, each until it was accepted; answers their ids in this order.
+async fn produce(client: Arc<Client>, app: String, key: usize) -> Vec<EventKey> {
+    let mut sent = Vec::new();
+    for n in 0..EVENTS_PER_KEY {
+        let payload = json!({"invoice": {"id": format!("invoice-{key}")}, "n": n});
+        let body = json!({"eventType": "lab.event", "eventId": format!("{key}-{n}"), "payload": payload});
+        let body = serde_json::to_vec(&body).unwrap();
+        loop {
+            match client.call("POST", &format!("/api/v1/app/{app}/msg"), Some(body.clone())).await {
+                Ok(answer) if answer.status == 202 => {
+                    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+                    sent.push(EventKey::of(answer["id"].as_str().unwrap()));
+                    break;
+                }
+                // The server is being killed, or starts: the same event id makes the repeat safe.
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+    sent
+}
+
+/// Waits until so many different events were accepted at a path.
+async fn until_accepted(rig: &Rig, path: PathId, count: usize) {
+    let (mut seen, mut read) = (std::collections::HashSet::new(), 0);
+    let start = std::time::Instant::now();
+    while seen.len() < count {
+        assert!(start.elapsed() < Duration::from_secs(120), "{} of {count} arrived", seen.len());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        read += rig.receiver.journal().read(read, |entries| {
+            let here = entries.iter().filter(|entry| entry.path == path && entry.accepted());
+            seen.extend(here.map(|entry| entry.event));
+            entries.len()
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_key_arrives_in_order_through_failures_and_kills() {
+    let mut random = seeded();
+    let mut rig = Rig::start(&[Behaviour::FailShare(0.3)], &[]).await;
+    patch(&rig, 0, json!({"ordering": {"pointer": "/invoice/id", "onDead": "block"}})).await;
+    let path = rig.expected[0].path;
+    let producers: Vec<_> = (0..KEYS).map(|key| tokio::spawn(produce(rig.client(), rig.app.clone(), key))).collect();
+    for part in 1..=3 {
+        until_accepted(&rig, path, KEYS * EVENTS_PER_KEY * part / 5).await;
+        tokio::time::sleep(Duration::from_micros(random.u64(..50_000))).await;
+        rig.kill_and_restart().await;
+    }
+    let mut places = HashMap::new();
+    for (key, producer) in producers.into_iter().enumerate() {
+        for (n, event) in producer.await.unwrap().into_iter().enumerate() {
+            places.insert(event, (key, n));
+        }
+    }
+    until_accepted(&rig, path, KEYS * EVENTS_PER_KEY).await;
+    // Of each key, the one that is on its turn, and whether it was accepted.
+    let mut turns = [(0, false); KEYS];
+    let mut failed = 0;
+    for entry in rig.receiver.journal().entries() {
+        let (key, n) = places[&entry.event];
+        let (turn, accepted) = &mut turns[key];
+        if n == *turn + 1 {
+            assert!(*accepted, "key {key}: {n} was sent before {turn} was accepted");
+            (*turn, *accepted) = (n, false);
+        }
+        assert_eq!(n, *turn, "key {key}: out of order");
+        *accepted |= entry.accepted();
+        failed += usize::from(!entry.accepted());
+    }
+    assert!(turns.iter().all(|turn| *turn == (EVENTS_PER_KEY - 1, true)), "{turns:?}");
+    assert!(failed > KEYS * EVENTS_PER_KEY / 10, "too few failures to prove anything: {failed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_holds_up_its_key_until_it_is_resent() {
+    let rig = Rig::start(&[Behaviour::Status(500)], &[("HOOKFAST_RETRY__DELAYS", "10ms")]).await;
+    patch(&rig, 0, json!({"ordering": {"onDead": "block"}})).await;
+    let (client, endpoint) = (rig.client(), rig.expected[0].endpoint.clone());
+    let send = async |key: Option<&str>| {
+        let body = json!({"eventType": "lab.event", "payload": {}, "orderingKey": key});
+        let (status, answer) = call(&client, "POST", &format!("/api/v1/app/{}/msg", rig.app), Some(body)).await;
+        assert_eq!(status, 202, "{answer}");
+        answer["id"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (send(Some("k")).await, send(Some("k")).await);
+    until_state(&client, &rig.app, &first, &endpoint, "dead").await;
+    rig.receiver.behave("/hook/0", Behaviour::Ok);
+    for other in [send(Some("other")).await, send(None).await] {
+        until_state(&client, &rig.app, &other, &endpoint, "delivered").await;
+    }
+    let held = until_state(&client, &rig.app, &second, &endpoint, "pending").await;
+    assert_eq!((&held["nextAttempt"], &held["tries"]), (&Value::Null, &json!(0)));
+    client.resend(&rig.app, &first, &endpoint).await.unwrap();
+    for event in [&first, &second] {
+        until_state(&client, &rig.app, event, &endpoint, "delivered").await;
+    }
+}
+
+/// Offers ten times the rate for six seconds.
+async fn offer(rig: &Rig, first_number: u64) -> LoadReport {
+    let config = LoadConfig {
+        pace: Pace::Open { per_second: OFFERED, seconds: 6.0 },
+        connections: 64,
+        clock: rig.clock,
+        first_number,
+        ..LoadConfig::new(rig.config.listen.to_string(), rig.token.clone(), vec![rig.app.clone()])
+    };
+    load::run(config, Arc::new(Progress::default())).await.unwrap()
+}
+
+/// Arrivals at a path in each of the five seconds after the first.
+fn per_second(rig: &Rig, path: PathId, from_us: u64) -> [u64; 5] {
+    let mut counts = [0; 5];
+    for entry in rig.receiver.journal().entries().iter().filter(|entry| entry.path == path) {
+        let second = entry.at_us.checked_sub(from_us + 1_000_000).map(|us| usize::try_from(us / 1_000_000).unwrap());
+        if let Some(count) = second.and_then(|second| counts.get_mut(second)) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_throttle_is_kept_and_used_in_every_second_loses_nothing_and_leaves_others_alone() {
+    let rig = Rig::start(&[Behaviour::Ok, Behaviour::Ok], &[]).await;
+    patch(&rig, 0, json!({"throttleRate": RATE})).await;
+    let (slow, other) = (rig.expected[0].path, rig.expected[1].path);
+    let good = RATE * 95 / 100..=RATE * 105 / 100;
+    let mut reports: Vec<LoadReport> = Vec::new();
+    let mut seen = Vec::new();
+    let beats = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (b2, clock) = (beats.clone(), rig.clock);
+    tokio::spawn(async move { let mut last = clock.now_us(); loop { tokio::time::sleep(Duration::from_millis(5)).await; let now = clock.now_us(); if now - last > 20_000 { b2.lock().unwrap().push((last, now - last)); } last = now; } });
+    // Whoever else is on this machine may stop the server for longer than a throttle makes up for: it has three goes.
+    for go in 0..3 {
+        let report = offer(&rig, go << 32).await;
+        assert_eq!((report.counts.failed, report.counts.refused, report.counts.unknown), (0, 0, 0));
+        let counts = per_second(&rig, slow, report.started_us);
+        reports.push(report);
+        seen.push(counts);
+        if counts.iter().all(|count| good.contains(count)) {
+            break;
+        }
+    }
+    eprintln!("arrivals by the second: {seen:?}");
+    {
+        let e: Vec<u64> = rig.receiver.journal().entries().iter().filter(|e| e.path == slow).map(|e| e.at_us).collect();
+        let gaps: Vec<(u64, u64)> = e.windows(2).map(|w| (w[0].saturating_sub(e[0])/1000, w[1].saturating_sub(w[0])/1000)).filter(|g| g.1 > 30).collect();
+        eprintln!("GAPS {gaps:?}");
+        let b: Vec<(u64,u64)> = beats.lock().unwrap().iter().map(|(at, gap)| (at.saturating_sub(e[0])/1000, *gap/1000)).collect();
+        eprintln!("BEATS {b:?}");
+    }
+    assert!(seen.last().unwrap().iter().all(|count| good.contains(count)), "{seen:?}");
+    assert!(seen.iter().flatten().all(|count| *count <= RATE * 110 / 100), "never much above the rate: {seen:?}");
+    // The other one has nearly all of it when the offer ends, the slow one what its rate allows.
+    let accepted: u64 = reports.iter().map(|report| report.counts.accepted).sum();
+    until_accepted(&rig, other, usize::try_from(accepted).unwrap()).await;
+    let arrived = rig.receiver.journal().entries().iter().filter(|entry| entry.path == slow).count() as u64;
+    assert!(arrived < accepted / 5, "{arrived} of {accepted}");
+    // Without the throttle the rest comes at once, and all of it.
+    patch(&rig, 0, json!({"throttleRate": null})).await;
+    until_accepted(&rig, slow, usize::try_from(accepted).unwrap()).await;
+    for report in &reports {
+        assert_eq!(rig.delivered_within(report, Duration::from_secs(5)).await, 0);
+    }
+}
