@@ -72,8 +72,24 @@ pub(crate) async fn numbers(
     Ok(found)
 }
 
+/// Frees rows that a lost claim may have left behind, if there was one. Not only the next claim does so: when every row of
+/// an endpoint is among them, nobody would ask for it.
+pub(crate) async fn give_back_lost(shared: &Shared) -> Result<()> {
+    if !shared.held().doubtful {
+        return Ok(());
+    }
+    let _one_at_a_time = shared.claiming.lock().await;
+    let session = shared.own.session().await?;
+    let freed = give_back_what_nobody_holds(shared, &session).await;
+    if freed.is_err() {
+        session.discard();
+    }
+    freed
+}
+
 /// Claims rows for the engine. An error leaves it unknown what was claimed; the next claim finds out.
 pub(crate) async fn claim(shared: &Shared, wanted: &[ClaimWanted], now: UnixMs) -> Result<Vec<Claim>> {
+    let _one_at_a_time = shared.claiming.lock().await;
     let session = shared.own.session().await?;
     let claimed = try_claim(shared, &session, wanted, now).await;
     if claimed.is_err() {
@@ -105,13 +121,13 @@ async fn try_claim(shared: &Shared, session: &Session, wanted: &[ClaimWanted], n
         .iter()
         .map(|(one, no)| (*no, Claim { endpoint: one.endpoint, deliveries: Vec::new(), next_due: None }))
         .collect();
-    let mut dropped = Vec::new();
+    let (mut taken, mut dropped) = (Vec::new(), Vec::new());
     for row in &rows {
         let (key, lease_no) = row_key(row)?;
         let Some(claim) = claims.get_mut(&key.endpoint) else { continue };
         match delivery(row, key, lease_no, claim.endpoint)? {
             Some(delivery) => {
-                shared.held().take(key, lease_no);
+                taken.push((key, lease_no));
                 claim.deliveries.push(delivery);
             }
             None => dropped.push(key),
@@ -123,6 +139,8 @@ async fn try_claim(shared: &Shared, session: &Session, wanted: &[ClaimWanted], n
             claim.next_due = row.try_get::<_, Option<i64>>(1)?.map(UnixMs);
         }
     }
+    // Last: when anything before failed, nobody has these rows, and they are given back.
+    taken.into_iter().for_each(|(key, lease_no)| shared.held().take(key, lease_no));
     let unknown = wanted.iter().filter(|one| !numbers.contains_key(&one.endpoint));
     let nothing = unknown.map(|one| Claim { endpoint: one.endpoint, deliveries: Vec::new(), next_due: None });
     let claims: Vec<Claim> = nothing.chain(claims.into_values()).collect();
@@ -184,7 +202,7 @@ fn columns(rows: &[RowKey]) -> (Vec<Uuid>, Vec<i64>, Vec<i32>) {
 }
 
 /// After a claim whose answer was lost: frees rows that are leased to this node and that its memory does not know. Only
-/// claims make leases and they run one at a time, so none comes up meanwhile.
+/// claims make leases and nothing of this file runs beside another, so none comes up meanwhile.
 async fn give_back_what_nobody_holds(shared: &Shared, session: &Session) -> Result<()> {
     // The lost claim has ended when this returns: it held the node's row.
     session

@@ -5,8 +5,8 @@ use crate::{Error, Result};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction};
 use std::future::Future;
 use std::time::Duration;
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{IsolationLevel, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// So long a caller waits for a connection.
@@ -69,12 +69,6 @@ impl Session {
     /// READ COMMITTED.
     pub(crate) async fn begin(&mut self) -> Result<Tx<'_>> {
         Ok(Tx { tx: self.client.transaction().await?, prepared: self.prepared })
-    }
-
-    /// Reads from one snapshot.
-    pub(crate) async fn snapshot(&mut self) -> Result<Tx<'_>> {
-        let begin = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-        Ok(Tx { tx: begin.start().await?, prepared: self.prepared })
     }
 
     /// Several statements without parameters.

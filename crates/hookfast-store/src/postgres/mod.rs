@@ -137,10 +137,11 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) counters: Counters,
     pub(crate) incarnation: i64,
-    pub(crate) started_at: UnixMs,
     pub(crate) wake: changes::Wake,
     routes: Mutex<Routes>,
     held: Mutex<Held>,
+    /// Held while rows are claimed or given back.
+    claiming: tokio::sync::Mutex<()>,
     /// When the last confirmed beat was sent, in milliseconds of the clock.
     confirmed: AtomicI64,
     /// The server could not be reached lately: what needs it is refused at once.
@@ -237,10 +238,10 @@ impl PostgresStore {
             directory: Directory::default(),
             counters: Counters::default(),
             incarnation,
-            started_at: now,
             wake: changes::Wake::default(),
             routes: Mutex::default(),
             held: Mutex::default(),
+            claiming: tokio::sync::Mutex::default(),
             confirmed: AtomicI64::new(now.0),
             away: AtomicBool::new(false),
             fatal,

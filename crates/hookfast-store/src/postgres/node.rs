@@ -5,7 +5,7 @@
 
 use super::db::{Run, Session};
 use super::wire::Uuid;
-use super::{Shared, changes, rescue as taking_over};
+use super::{Shared, changes, claim, rescue as taking_over};
 use crate::{Error, Result};
 use hookfast_core::{AttemptId, IdGenerator, UnixMs};
 use std::collections::HashMap;
@@ -229,6 +229,9 @@ async fn declare(shared: &Shared, incarnation: i64, beat: i64) -> Result<bool> {
 /// Takes over what ended nodes held, until the store is closed.
 pub(crate) async fn rescue(shared: Arc<Shared>) {
     loop {
+        if let Err(error) = claim::give_back_lost(&shared).await {
+            tracing::debug!(%error, "what a lost claim left could not be given back yet");
+        }
         match taking_over::step(&shared).await {
             Ok(true) => {
                 if shared.config.delivers {

@@ -45,6 +45,8 @@ struct Writer {
     last_handoff: u64,
     /// The end of the last commit is unknown.
     is_unknown: bool,
+    /// Since when the server could not be asked.
+    lost_at: Option<Instant>,
 }
 
 /// What a commit answered.
@@ -63,12 +65,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         urls: Urls::default(),
         last_handoff: 0,
         is_unknown: false,
+        lost_at: None,
         shared,
     };
     let mut outcome = Ok(());
     while let Some(work) = writer.shared.inbox.take(delay).await {
         outcome = writer.turn(work).await;
-        if outcome.is_err() {
+        // What is left then is recovered by others, from the hand-off rows.
+        if outcome.is_err() || writer.gives_up() {
             break;
         }
     }
@@ -114,12 +118,15 @@ impl Writer {
             }
             Err(error) => Err((error, settlements)),
         };
-        made.unwrap_or_else(|(error, settlements)| {
-            tracing::debug!(%error, "settlements wait");
-            self.lose();
-            self.shared.inbox.settle_again(settlements);
-            SettleBatch::default()
-        })
+        let (error, settlements) = match made {
+            Ok(batch) => return batch,
+            Err(failed) => failed,
+        };
+        tracing::debug!(%error, "settlements wait");
+        self.lose();
+        self.shared.inbox.settle_again(settlements);
+        tokio::time::sleep(RECONNECT).await;
+        SettleBatch::default()
     }
 
     /// Routes events. Those that must not share a commit with another one come back.
@@ -241,7 +248,17 @@ impl Writer {
         let missing: Vec<usize> =
             (0..batch.items.len()).filter(|at| !stored.contains(&Uuid::from(batch.items[*at].event.id))).collect();
         let asked: Vec<Asked<'_>> = missing.iter().map(|at| batch.asked(*at)).collect();
-        let reasons = self.ask(&asked).await;
+        // Asked until there is an answer: they may be stored, and then nobody else delivers them.
+        let reasons = loop {
+            match self.ask(&asked).await {
+                Ok(reasons) => break reasons,
+                Err(error) if class_of(&error) == Class::Lost && !self.gives_up() => {
+                    self.shared.set_away(true);
+                    tokio::time::sleep(RECONNECT).await;
+                }
+                Err(error) => break refused(&asked, &error.into()),
+            }
+        };
         let mut answers = Vec::new();
         for (at, reason) in missing.into_iter().zip(reasons) {
             match reason {
@@ -256,24 +273,21 @@ impl Writer {
         answers
     }
 
-    /// Why these events are not stored; when the server cannot be asked, that is the answer.
-    async fn ask(&mut self, asked: &[Asked<'_>]) -> Vec<Refused> {
+    /// Why these events are not stored.
+    async fn ask(&mut self, asked: &[Asked<'_>]) -> Result<Vec<Refused>> {
         if asked.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let reasons = async {
             self.open().await?;
             let Some(session) = &self.session else { return Err(Error::Busy) };
             accept::why(session, asked).await
         };
-        match reasons.await {
-            Ok(reasons) => reasons,
-            Err(error) => {
-                self.lose();
-                let error: PortError = error.into();
-                asked.iter().map(|_| Refused::Answer(Err(error.clone()))).collect()
-            }
+        let reasons = reasons.await;
+        if reasons.is_err() {
+            self.lose();
         }
+        reasons
     }
 
     /// Answers events whose key came before in their batch, now that the first one is stored. Those whose first was not
@@ -288,7 +302,7 @@ impl Writer {
             }
         }
         let asked: Vec<Asked<'_>> = known.iter().map(|(item, app)| Asked { event: &item.event, app: *app }).collect();
-        let reasons = self.ask(&asked).await;
+        let reasons = self.ask(&asked).await.unwrap_or_else(|error| refused(&asked, &error.into()));
         let mut again = Vec::new();
         for ((item, _), reason) in known.into_iter().zip(reasons) {
             match reason {
@@ -320,6 +334,10 @@ impl Writer {
         tracing::error!(%error, settlements = settle.settlements.len(), "a commit failed");
         if class == Class::Data {
             // The pair stays with its hand-off row or queue row; only its memory is freed.
+            let mut held = self.shared.held();
+            settle.released.iter().for_each(|(key, lease_no)| held.release(*key, *lease_no));
+            held.doubtful |= !settle.released.is_empty();
+            drop(held);
             self.shared.dispatch.settled(settle.settlements);
         } else if !settle.is_empty() {
             self.shared.inbox.settle_again(settle.settlements);
@@ -354,7 +372,7 @@ impl Writer {
         let columns = EventColumns::of(&batch.items);
         let done: Vec<i64> = self.handoffs.done().iter().map(|no| no.cast_signed()).collect();
         let statement = compose(&shared.incarnation, batch, &columns, settle, &done);
-        let (mut undone, mut lost_at) = (0, None);
+        let mut undone = 0;
         loop {
             let outcome = match self.open().await {
                 Ok(()) => self.send(&statement).await,
@@ -371,15 +389,14 @@ impl Writer {
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(1..20))).await;
                 }
                 Class::Lost => {
-                    let since = *lost_at.get_or_insert_with(Instant::now);
                     self.lose();
                     shared.set_away(true);
                     shared.inbox.refuse(&away());
-                    if since.elapsed() > UNKNOWN_MAX {
+                    if self.lost_at.is_some_and(|at| at.elapsed() > UNKNOWN_MAX) {
                         replies.give_up(&away());
-                        if shared.inbox.is_closed() {
-                            return Err(error);
-                        }
+                    }
+                    if self.gives_up() {
+                        return Err(error);
                     }
                     tokio::time::sleep(RECONNECT).await;
                 }
@@ -394,7 +411,7 @@ impl Writer {
         self.is_unknown = true;
         let sent = tokio::time::timeout(STATEMENT_MAX, session.one(statement.sql(), statement.params())).await;
         let row = sent.map_err(|_| Error::Silent)??;
-        self.is_unknown = false;
+        (self.is_unknown, self.lost_at) = (false, None);
         if row.try_get::<_, i64>(0)? == 0 {
             return Err(Error::Fenced);
         }
@@ -426,12 +443,23 @@ impl Writer {
         Ok(())
     }
 
+    /// The store is being closed and the server has been away for too long.
+    fn gives_up(&self) -> bool {
+        self.shared.inbox.is_closed() && self.lost_at.is_some_and(|at| at.elapsed() > UNKNOWN_MAX)
+    }
+
     /// The connection is not to be used any more.
     fn lose(&mut self) {
+        self.lost_at.get_or_insert_with(Instant::now);
         if let Some(session) = self.session.take() {
             session.discard();
         }
     }
+}
+
+/// Everybody hears this error.
+fn refused(asked: &[Asked<'_>], error: &PortError) -> Vec<Refused> {
+    asked.iter().map(|_| Refused::Answer(Err(error.clone()))).collect()
 }
 
 fn class_of(error: &Error) -> Class {

@@ -1,5 +1,6 @@
 //! Two nodes change the configuration of one store at the same time: what is unique stays unique, no change is lost, and
 //! both hear of it.
+#![allow(clippy::unwrap_used, reason = "this is test code: it fails by panicking")]
 
 use super::PostgresBackend;
 use hookfast_core::model::{CallerKey, Principal, Scope, Token};
@@ -114,7 +115,7 @@ fn changes_on_two_nodes_at_once_are_all_kept_and_both_hear_of_the_last() {
         let read = two.world.store().endpoints.endpoint(app, &id.to_string()).await.unwrap();
         assert_eq!(read.headers.len(), CALLS);
         for dispatch in [&two.world.dispatch, &two.second_dispatch] {
-            let told = |record: &mut Record| record.changed.iter().any(|one| *one == read).then_some(());
+            let told = |record: &mut Record| record.changed.contains(&read).then_some(());
             dispatch.until("the last change to be told", told).await;
         }
     });
