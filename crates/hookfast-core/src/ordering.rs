@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_pointer_finds_what_rfc_6901_says() {
-        let json = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8,"01":9}"#;
+        let json =
+            r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8,"01":9}"#;
         let cases = [
             ("/foo/0", Some(Value::from("bar"))),
             ("/foo/1", Some(Value::from("baz"))),

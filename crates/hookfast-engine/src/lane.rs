@@ -17,8 +17,11 @@ pub(crate) const FAILING_SLOTS: usize = 4;
 const PROMPT_TRY_MS: f32 = 50.0;
 /// A healthy lane is refilled from the queue up to at least this many.
 const REFILL_MIN: u32 = 16;
-/// A throttled lane holds about what it may start within this time, and claims no earlier than this before a start.
+/// A throttled lane holds about what it may start within this time.
 const THROTTLED_AHEAD_MS: u64 = 500;
+/// It claims no earlier than this before a start; and not so early while claims are scarce.
+const CLAIM_LEAD_MS: u64 = 250;
+const CLAIM_LEAD_SCARCE_MS: u64 = 50;
 /// What a throttled lane holds at most.
 const THROTTLED_MAX: u32 = 256;
 
@@ -118,8 +121,14 @@ impl Lane {
 
     /// Nothing is to be claimed before: it could not start for a while, and would take the place of others.
     pub(crate) fn claim_not_before(&self) -> UnixMs {
-        let throttled = self.throttle.as_ref().map(|throttle| throttle.not_before().minus_ms(THROTTLED_AHEAD_MS));
+        let throttled = self.throttle.as_ref().map(|throttle| throttle.not_before().minus_ms(CLAIM_LEAD_MS));
         throttled.map_or(self.claim_after, |from| from.max(self.claim_after))
+    }
+
+    /// When rows claimed now would wait here for its throttle: the time to claim them when claims are scarce.
+    pub(crate) fn claim_late(&self, now: UnixMs) -> Option<UnixMs> {
+        let late = self.not_before().minus_ms(CLAIM_LEAD_SCARCE_MS);
+        (self.is_throttled() && late > now).then_some(late)
     }
 
     /// A try starts.

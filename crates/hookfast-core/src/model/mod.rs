@@ -5,8 +5,8 @@ mod event;
 mod secret;
 
 pub use configuration::{
-    Application, Disabled, Endpoint, EndpointSecrets, EventType, OldSecret, OnDead, Ordering, Principal, Scope, Signing,
-    Token,
+    Application, Disabled, Endpoint, EndpointSecrets, EventType, OldSecret, OnDead, Ordering, Principal, Scope,
+    Signing, Token,
 };
 pub use event::{Attempt, CallerKey, Event, NewEvent, Route, Trigger};
 pub use secret::SecretText;

@@ -122,8 +122,8 @@ impl State {
     fn pick_due(&mut self, now: UnixMs, budget: usize) -> Vec<LaneNo> {
         let most = CLAIM_LANES_MAX.min(budget);
         let (mut picked, mut later) = (Vec::new(), Vec::new());
-        let scarce = self.claims_are_scarce();
-        let only_proven = scarce || !self.permits.allow_unproven();
+        let mut early = self.claims_easy();
+        let only_proven = early == 0 || !self.permits.allow_unproven();
         while picked.len() < most {
             let Some(&(at, no)) = self.due.first().filter(|(at, _)| *at <= now) else { break };
             self.due.remove(&(at, no));
@@ -132,9 +132,17 @@ impl State {
             if only_proven && !lane.health.is_proven(now) {
                 lane.claim_after = now.plus_ms(POSTPONE_MS);
                 later.push(no);
-            } else {
-                picked.push(no);
+                continue;
             }
+            if let Some(late) = lane.claim_late(now) {
+                if early == 0 {
+                    lane.claim_after = late;
+                    later.push(no);
+                    continue;
+                }
+                early -= 1;
+            }
+            picked.push(no);
         }
         let mut unheard = Effects::default();
         for no in later {

@@ -189,8 +189,9 @@ impl State {
         rows.min(by_bytes).min(self.config.claim_rows_max.max(1) as usize)
     }
 
-    /// More than half of what claims may hold is in use: only endpoints that answer get more.
-    pub(super) fn claims_are_scarce(&self) -> bool {
-        self.memory.claimed * 2 >= self.config.claim_slots
+    /// How many rows may be claimed until more than half of what claims may hold is in use. From then on only endpoints
+    /// that answer get more, and only what can start soon.
+    pub(super) fn claims_easy(&self) -> usize {
+        self.config.claim_slots.div_ceil(2).saturating_sub(self.memory.claimed)
     }
 }

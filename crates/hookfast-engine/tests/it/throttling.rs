@@ -57,7 +57,9 @@ async fn rates_low_and_high_are_reached_and_never_exceeded() {
     let start = rig.clock.now();
     for _ in 0..4_000 {
         for (endpoint, per_s) in endpoints.iter().zip(rates) {
-            (0..per_s.div_ceil(500)).for_each(|_| drop(rig.send_one(endpoint)));
+            for _ in 0..per_s.div_ceil(500) {
+                rig.send_one(endpoint);
+            }
         }
         tokio::time::sleep(ms(1)).await;
     }
@@ -109,7 +111,7 @@ async fn very_many_throttled_endpoints_leave_claims_to_the_others() {
         rig.send_one(&quick);
         tokio::time::sleep(ms(20)).await;
     }
-    assert!(rig.lag_max(&quick) <= 300, "{} ms", rig.lag_max(&quick));
+    assert!(rig.lag_max(&quick) <= 100, "{} ms", rig.lag_max(&quick));
     rig.until_all_ended().await;
 }
 

@@ -3,9 +3,7 @@
 use crate::world::{eventually, new_application, new_endpoint};
 use crate::{Backend, Grants, World};
 use hookfast_core::limits::{ENDPOINT_HEADERS_MAX, OLD_SECRETS_MAX};
-use hookfast_core::model::{
-    Disabled, Endpoint, EndpointSecrets, EventType, OnDead, Ordering, SecretText, Signing,
-};
+use hookfast_core::model::{Disabled, Endpoint, EndpointSecrets, EventType, OnDead, Ordering, SecretText, Signing};
 use hookfast_core::ports::{
     ApplicationPatch, EndpointPatch, EventTypePatch, HeadersChange, HealthMark, NewApplication, OnExisting,
 };
@@ -183,9 +181,10 @@ pub async fn an_endpoint_patch_changes_what_it_names<B: Backend>() {
             one.channels = Some(vec!["c".into()])
         }),
         (EndpointPatch { throttle_rate: Some(Some(3)), ..none() }, |one, _| one.throttle_rate = Some(3)),
-        (EndpointPatch { ordering: Some(Some(Ordering { pointer: None, on_dead: OnDead::Block })), ..none() }, |one, _| {
-            one.ordering = Some(Ordering { pointer: None, on_dead: OnDead::Block })
-        }),
+        (
+            EndpointPatch { ordering: Some(Some(Ordering { pointer: None, on_dead: OnDead::Block })), ..none() },
+            |one, _| one.ordering = Some(Ordering { pointer: None, on_dead: OnDead::Block }),
+        ),
         (EndpointPatch { metadata: Some(map(&[("a", "b")])), ..none() }, |one, _| one.metadata = map(&[("a", "b")])),
         (EndpointPatch { retry: Some(Some(retry.clone())), ..none() }, |one, retry| one.retry = Some(retry.clone())),
         (EndpointPatch { timeout_ms: Some(Some(2_000)), ..none() }, |one, _| one.timeout_ms = Some(2_000)),

@@ -56,7 +56,10 @@ pub async fn only_the_first_of_each_key_is_given<B: Backend>() {
         }
     }
     let waiting = world.store().queue.waiting(None, 10).await.unwrap();
-    assert_eq!(waiting.iter().map(|one| (one.endpoint.id, one.due)).collect::<Vec<_>>(), [(endpoint, firsts[0].time())]);
+    assert_eq!(
+        waiting.iter().map(|one| (one.endpoint.id, one.due)).collect::<Vec<_>>(),
+        [(endpoint, firsts[0].time())]
+    );
     assert_eq!(world.destination(app, firsts[1], endpoint).await.next_due, Some(firsts[1].time()));
     let claim = world.claim(endpoint, 1_000).await;
     assert_eq!((events(&claim.deliveries), claim.next_due), (firsts, None));
