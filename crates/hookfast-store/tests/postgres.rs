@@ -1,5 +1,7 @@
 //! The store for several nodes keeps every promise of the conformance suite.
 
+#![expect(clippy::unwrap_used, reason = "the lints spare test functions, not what they call")]
+
 use hookfast_core::model::SecretText;
 use hookfast_core::ports::BoxFuture;
 use hookfast_store::postgres::{PostgresConfig, PostgresStore};

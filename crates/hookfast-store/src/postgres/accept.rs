@@ -30,9 +30,15 @@ pub(crate) struct Item {
     at: usize,
 }
 
+/// A command, and what became of its events so far.
+struct Waiting {
+    reply: Option<oneshot::Sender<Vec<Answer>>>,
+    answers: Vec<Option<Answer>>,
+}
+
 /// Those who wait for events of one turn of the writer.
 pub(crate) struct Replies {
-    waiting: Vec<(Option<oneshot::Sender<Vec<Answer>>>, Vec<Option<Answer>>)>,
+    waiting: Vec<Waiting>,
 }
 
 impl Replies {
@@ -41,7 +47,7 @@ impl Replies {
         let mut items = Vec::new();
         let mut waiting = Vec::with_capacity(commands.len());
         for (command, AcceptCommand { events, reply }) in commands.into_iter().enumerate() {
-            waiting.push((Some(reply), vec![None; events.len()]));
+            waiting.push(Waiting { reply: Some(reply), answers: vec![None; events.len()] });
             items.extend(events.into_iter().enumerate().map(|(at, event)| Item { event, command, at }));
         }
         (Self { waiting }, items)
@@ -49,7 +55,7 @@ impl Replies {
 
     /// What became of an event; its command is answered with the last one.
     pub(crate) fn put(&mut self, item: &Item, answer: Answer) {
-        let Some((reply, answers)) = self.waiting.get_mut(item.command) else { return };
+        let Some(Waiting { reply, answers }) = self.waiting.get_mut(item.command) else { return };
         if let Some(place) = answers.get_mut(item.at) {
             *place = Some(answer);
         }
@@ -62,7 +68,7 @@ impl Replies {
 
     /// Answers every command that still waits. Its events may be stored all the same.
     pub(crate) fn give_up(&mut self, error: &Error) {
-        for (reply, answers) in &mut self.waiting {
+        for Waiting { reply, answers } in &mut self.waiting {
             if let Some(reply) = reply.take() {
                 let _ = reply.send(answers.drain(..).map(|one| one.unwrap_or_else(|| Err(error.clone()))).collect());
             }
@@ -118,6 +124,15 @@ pub(crate) struct Placed {
     pub(crate) handoffs: Vec<(u64, u32)>,
 }
 
+/// Whether an event is among those of a batch.
+pub(crate) enum Added {
+    Yes,
+    /// Another one of the batch has its key or uid.
+    Repeat(Item),
+    /// It cannot be stored at all.
+    Refused(Item, Error),
+}
+
 impl AcceptBatch {
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -128,30 +143,23 @@ impl AcceptBatch {
         Asked { event: &self.items[at].event, app: self.apps[at] }
     }
 
-    /// Adds an event to be routed by these routes. Gives it back when another one of the batch has its key or uid.
-    ///
-    /// # Errors
-    /// The answer, when it cannot be stored at all.
-    pub(crate) fn add(
-        &mut self,
-        item: Item,
-        app: &AppRoutes,
-    ) -> std::result::Result<Option<Item>, (Item, hookfast_core::Error)> {
+    /// Adds an event, routed by these routes.
+    pub(crate) fn add(&mut self, item: Item, app: &AppRoutes) -> Added {
         let event = &item.event;
         let uid = event.uid.clone().map(|uid| (app.no, uid));
         if event.idempotency.is_some_and(|key| self.keys.contains(&key))
             || uid.as_ref().is_some_and(|uid| self.uids.contains(uid))
         {
-            return Ok(Some(item));
+            return Added::Repeat(item);
         }
         let routed = match route(app, event) {
             Ok(routed) => routed,
-            Err(error) => return Err((item, error)),
+            Err(error) => return Added::Refused(item, error),
         };
         let channels = if event.channels.is_empty() { Ok(None) } else { columns::json(&event.channels).map(Some) };
         let channels = match channels {
             Ok(channels) => channels,
-            Err(error) => return Err((item, error.into())),
+            Err(error) => return Added::Refused(item, error.into()),
         };
         self.keys.extend(event.idempotency);
         self.uids.extend(uid);
@@ -176,7 +184,7 @@ impl AcceptBatch {
             self.pairs.extend(routed.into_iter().map(pair));
         }
         self.items.push(item);
-        Ok(None)
+        Added::Yes
     }
 
     /// Asks for memory slots, and gives each pair its place: a hand-off row or a row of the queue.

@@ -47,16 +47,17 @@ pub(crate) enum Change {
 
 /// Writes down what a transaction changes, for the other nodes, and makes old routing invalid.
 pub(crate) async fn publish(shared: &Shared, tx: &Tx<'_>, changes: &[Change]) -> Result<()> {
-    for change in changes {
-        let (app, endpoint) = match change {
-            Change::Application(app) => (Some(Uuid::from(*app)), None),
-            Change::Endpoint(app, endpoint) => (Some(Uuid::from(*app)), Some(Uuid::from(*endpoint))),
-            Change::Token => (None, None),
-        };
+    let columns = changes.iter().map(|change| match change {
+        Change::Application(app) => (Some(Uuid::from(*app)), None),
+        Change::Endpoint(app, endpoint) => (Some(Uuid::from(*app)), Some(Uuid::from(*endpoint))),
+        Change::Token => (None, None),
+    });
+    let (apps, endpoints): (Vec<Option<Uuid>>, Vec<Option<Uuid>>) = columns.unzip();
+    if !changes.is_empty() {
         tx.change(
-            "WITH v AS (UPDATE hookfast.applications SET version = version + 1 WHERE id = $1)
-             INSERT INTO hookfast.changes (app, endpoint) VALUES ($1, $2)",
-            &[(&app, Type::UUID), (&endpoint, Type::UUID)],
+            "WITH v AS (UPDATE hookfast.applications SET version = version + 1 WHERE id = ANY($1))
+             INSERT INTO hookfast.changes (app, endpoint) SELECT * FROM unnest($1::uuid[], $2::uuid[])",
+            &[(&apps, Type::UUID_ARRAY), (&endpoints, Type::UUID_ARRAY)],
         )
         .await?;
     }
@@ -163,7 +164,7 @@ impl Seen {
         let began = Instant::now();
         let session = shared.db.session().await?;
         let sql = "SELECT no, app, endpoint FROM hookfast.changes
-                   WHERE at > clock_timestamp() - make_interval(secs => $1) ORDER BY no";
+                   WHERE at > now() - make_interval(secs => $1) ORDER BY no";
         let rows = session.rows(sql, &[(&OVERLAP_S, Type::FLOAT8)]).await?;
         drop(session);
         let missed = self.at.is_none_or(|at| began - at > Duration::from_secs_f64(OVERLAP_S / 2.0));

@@ -138,6 +138,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) incarnation: i64,
     pub(crate) wake: changes::Wake,
+    pub(crate) marks: configuration::Marks,
     routes: Mutex<Routes>,
     held: Mutex<Held>,
     /// Held while rows are claimed or given back.
@@ -239,6 +240,7 @@ impl PostgresStore {
             counters: Counters::default(),
             incarnation,
             wake: changes::Wake::default(),
+            marks: configuration::Marks::default(),
             routes: Mutex::default(),
             held: Mutex::default(),
             claiming: tokio::sync::Mutex::default(),
@@ -255,6 +257,7 @@ impl PostgresStore {
         tasks.spawn(node::rescue(Arc::clone(&shared)));
         tasks.spawn(changes::follow(Arc::clone(&shared), target));
         tasks.spawn(changes::wake_others(Arc::clone(&shared)));
+        tasks.spawn(configuration::store_marks(Arc::clone(&shared)));
         tasks.close();
         Ok(Arc::new(Self { shared, tasks, handle: Handle::current() }))
     }
@@ -347,12 +350,6 @@ impl Queue for PostgresStore {
     }
 
     fn mark(&self, marks: Vec<HealthMark>) {
-        let shared = Arc::clone(&self.shared);
-        // Bounded by the engine: it marks an endpoint when its health turns, not at each try.
-        self.handle.spawn(async move {
-            if let Err(error) = configuration::mark(&shared, &marks).await {
-                tracing::warn!(%error, "changes of endpoint health could not be stored");
-            }
-        });
+        self.shared.marks.add(marks);
     }
 }

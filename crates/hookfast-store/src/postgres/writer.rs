@@ -4,7 +4,7 @@
 //! Nothing is answered or handed over before the commit is known. When its answer is lost the writer waits until the lost
 //! transaction has ended, and sends the same batch again: every part of it is idempotent.
 
-use super::accept::{self, AcceptBatch, Answer, Asked, EventColumns, Item, Refused, Replies};
+use super::accept::{self, AcceptBatch, Added, Answer, Asked, EventColumns, Item, Refused, Replies};
 use super::db::{Run, Session};
 use super::inbox::Work;
 use super::settle::{SettleBatch, Urls};
@@ -135,9 +135,9 @@ impl Writer {
         for item in items {
             match self.routes_of(item.event.app).await {
                 Ok(Some(app)) => match batch.add(item, &app) {
-                    Ok(None) => {}
-                    Ok(Some(item)) => later.push(item),
-                    Err((item, error)) => replies.put(&item, Err(error)),
+                    Added::Yes => {}
+                    Added::Repeat(item) => later.push(item),
+                    Added::Refused(item, error) => replies.put(&item, Err(error)),
                 },
                 Ok(None) => replies.put(&item, Err(PortError::NotFound { what: "application" })),
                 Err(error) => {

@@ -8,24 +8,69 @@ use crate::postgres::db::Run as _;
 use crate::postgres::wire::Uuid;
 use hookfast_core::model::Disabled;
 use hookfast_core::ports::HealthMark;
-use hookfast_core::{AppId, EndpointId, UnixMs};
+use hookfast_core::{AppId, EndpointId, ErrorKind, UnixMs};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_postgres::types::Type;
 
-/// Remembers changes of health, one after the other; those behind one that fails are still tried.
-///
-/// # Errors
-/// The first that could not be stored.
-pub(crate) async fn mark(shared: &Shared, marks: &[HealthMark]) -> Result<()> {
-    let mut result = Ok(());
-    for mark in marks {
-        let marked = match *mark {
-            HealthMark::FailingSince(id, at) => failing(shared, id, at).await,
-            HealthMark::Recovered(id) => change(shared, move |edit| Box::pin(recovered(edit, id))).await,
-            HealthMark::Disable(id, reason) => change(shared, move |edit| Box::pin(disable(edit, id, reason))).await,
-        };
-        result = result.and(marked);
+/// While the server is away marks are tried again so often.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Changes of health that wait to be stored, in their order. The engine marks an endpoint when its health turns, not at
+/// each try, so they are few.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    waiting: Mutex<VecDeque<HealthMark>>,
+    more: Notify,
+}
+
+impl Marks {
+    pub(crate) fn add(&self, marks: Vec<HealthMark>) {
+        self.lock().extend(marks);
+        self.more.notify_one();
     }
-    result
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<HealthMark>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stores marks until the store is closed, and then those that are left, if the server answers.
+pub(crate) async fn store_marks(shared: Arc<Shared>) {
+    loop {
+        let next = shared.marks.lock().front().copied();
+        let is_closing = shared.stop.is_cancelled();
+        let Some(mark) = next else {
+            if is_closing {
+                return;
+            }
+            tokio::select! {
+                () = shared.stop.cancelled() => {}
+                () = shared.marks.more.notified() => {}
+            }
+            continue;
+        };
+        match store(&shared, mark).await {
+            Err(error) if error.kind() == ErrorKind::Retryable && !is_closing => {
+                tracing::debug!(%error, "a change of endpoint health waits");
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
+            Err(error) => tracing::warn!(%error, "a change of endpoint health could not be stored"),
+            Ok(()) => {}
+        }
+        shared.marks.lock().pop_front();
+    }
+}
+
+async fn store(shared: &Shared, mark: HealthMark) -> Result<()> {
+    match mark {
+        HealthMark::FailingSince(id, at) => failing(shared, id, at).await,
+        HealthMark::Recovered(id) => change(shared, move |edit| Box::pin(recovered(edit, id))).await,
+        HealthMark::Disable(id, reason) => change(shared, move |edit| Box::pin(disable(edit, id, reason))).await,
+    }
 }
 
 /// The earliest of all nodes counts. Told to nobody: routing is the same, and the others find out by themselves.

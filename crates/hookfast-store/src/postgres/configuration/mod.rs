@@ -8,7 +8,7 @@ mod health;
 mod tokens;
 
 pub(crate) use endpoints::number;
-pub(crate) use health::mark;
+pub(crate) use health::{Marks, store_marks};
 
 use super::changes::{self, Change};
 use super::db::{Run, Tx};

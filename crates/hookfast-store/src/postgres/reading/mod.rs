@@ -7,13 +7,14 @@ mod events;
 use super::configuration::{app_number, id_range, number, page_of};
 use super::db::{Params, Run as _};
 use super::{PostgresStore, Shared};
-use crate::Result;
 use crate::postgres::codec;
+use crate::postgres::wire::Uuid;
+use crate::{Error, Result};
 use hookfast_core::model::{Attempt, Event};
 use hookfast_core::ports::{
-    AttemptFilter, BoxFuture, Destination, EndpointStats, EventFilter, Page, PageOf, Reading, StoreTotals,
+    AttemptFilter, BoxFuture, Destination, EndpointStats, EventFilter, Page, PageOf, Reading, StoreTotals, Thing,
 };
-use hookfast_core::{AppId, AttemptId, EndpointId, EventId, UnixMs};
+use hookfast_core::{AppId, AttemptId, EndpointId, Error as PortError, EventId, OrgId, UnixMs};
 use std::sync::atomic::Ordering;
 use tokio_postgres::types::Type;
 
@@ -76,6 +77,35 @@ async fn totals(shared: &Shared) -> Result<StoreTotals> {
     })
 }
 
+/// The free rows by the index of those that are due, the leased ones by the other.
+const OLDEST_WAITING: &str = "SELECT event FROM
+    ((SELECT event FROM hookfast.queue WHERE endpoint = $1 AND lease_owner IS NULL ORDER BY due LIMIT 100000)
+     UNION ALL
+     (SELECT event FROM hookfast.queue WHERE endpoint = $1 AND lease_owner IS NOT NULL LIMIT 100000)) w
+    ORDER BY event LIMIT 1";
+
+async fn oldest_waiting(shared: &Shared, app: AppId, endpoint: EndpointId) -> Result<Option<UnixMs>> {
+    let session = shared.db.session().await?;
+    let no = number(&session, app, endpoint).await?;
+    let row = session.opt(OLDEST_WAITING, &[(&no, Type::INT8)]).await?;
+    row.map(|row| Ok(EventId::from(row.try_get::<_, Uuid>(0)?).time())).transpose()
+}
+
+async fn owner(shared: &Shared, org: &OrgId, thing: Thing) -> Result<AppId> {
+    const APP: &str = "SELECT a.id FROM hookfast.applications a WHERE a.org = $1 AND a.deleted_at IS NULL AND a.no =";
+    let (what, id, inner) = match thing {
+        Thing::Event(event) => ("message", Uuid::from(event), "SELECT app FROM hookfast.events WHERE id = $2"),
+        Thing::Endpoint(endpoint) => {
+            let sql = "SELECT app FROM hookfast.endpoints WHERE id = $2 AND deleted_at IS NULL";
+            ("endpoint", Uuid::from(endpoint), sql)
+        }
+    };
+    let params: Params<'_> = &[(&org.as_str(), Type::TEXT), (&id, Type::UUID)];
+    let row = shared.db.session().await?.opt(&format!("{APP} ({inner})"), params).await?;
+    let row = row.ok_or(Error::Port(PortError::NotFound { what }))?;
+    Ok(row.try_get::<_, Uuid>(0)?.into())
+}
+
 impl Reading for PostgresStore {
     fn event<'a>(&'a self, app: AppId, reference: &'a str) -> BoxFuture<'a, hookfast_core::Result<Event>> {
         Box::pin(async move { Ok(events::find(&self.shared, app, reference).await?) })
@@ -126,6 +156,18 @@ impl Reading for PostgresStore {
         until: UnixMs,
     ) -> BoxFuture<'_, hookfast_core::Result<EndpointStats>> {
         Box::pin(async move { Ok(stats(&self.shared, app, endpoint, since, until).await?) })
+    }
+
+    fn oldest_waiting(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+    ) -> BoxFuture<'_, hookfast_core::Result<Option<UnixMs>>> {
+        Box::pin(async move { Ok(oldest_waiting(&self.shared, app, endpoint).await?) })
+    }
+
+    fn owner<'a>(&'a self, org: &'a OrgId, thing: Thing) -> BoxFuture<'a, hookfast_core::Result<AppId>> {
+        Box::pin(async move { Ok(owner(&self.shared, org, thing).await?) })
     }
 
     fn totals(&self) -> BoxFuture<'_, hookfast_core::Result<StoreTotals>> {

@@ -8,9 +8,9 @@ use crate::sqlite::{SqliteStore, codec, configuration, disk};
 use crate::{Error, Result};
 use hookfast_core::model::{Attempt, Event};
 use hookfast_core::ports::{
-    AttemptFilter, BoxFuture, Destination, EndpointStats, EventFilter, Page, PageOf, Reading, StoreTotals,
+    AttemptFilter, BoxFuture, Destination, EndpointStats, EventFilter, Page, PageOf, Reading, StoreTotals, Thing,
 };
-use hookfast_core::{AppId, AttemptId, EndpointId, Error as PortError, EventId, UnixMs};
+use hookfast_core::{AppId, AttemptId, EndpointId, Error as PortError, EventId, OrgId, UnixMs};
 use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,6 +40,24 @@ fn stats(conn: &Connection, no: i64, since: UnixMs, until: UnixMs) -> Result<End
         )?
         .query_row([no], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(EndpointStats { success, fail, pending, retrying, cancelled })
+}
+
+fn owner(conn: &Connection, org: &str, thing: Thing) -> Result<AppId> {
+    const APP: &str = "SELECT a.id FROM applications a WHERE a.org = ?1 AND a.deleted_at IS NULL AND a.no =";
+    let id = |row: &rusqlite::Row<'_>| row.get::<_, [u8; 16]>(0);
+    let (what, found) = match thing {
+        Thing::Event(event) => {
+            let sql = format!("{APP} (SELECT app FROM events WHERE id = ?2 AND low = ?3)");
+            let params = (org, codec::row_id(event.high()), event.low().cast_signed());
+            ("message", conn.prepare_cached(&sql)?.query_row(params, id).optional()?)
+        }
+        Thing::Endpoint(endpoint) => {
+            let sql = format!("{APP} (SELECT app FROM endpoints WHERE id = ?2 AND deleted_at IS NULL)");
+            ("endpoint", conn.prepare_cached(&sql)?.query_row((org, codec::id_bytes(endpoint)), id).optional()?)
+        }
+    };
+    let id = found.ok_or(Error::Port(PortError::NotFound { what }))?;
+    Ok(AppId::from_u128(u128::from_be_bytes(id)))
 }
 
 impl Reading for SqliteStore {
@@ -97,6 +115,24 @@ impl Reading for SqliteStore {
         until: UnixMs,
     ) -> BoxFuture<'_, hookfast_core::Result<EndpointStats>> {
         self.readers.read(move |conn| stats(conn, configuration::number(conn, app, endpoint)?, since, until))
+    }
+
+    fn oldest_waiting(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+    ) -> BoxFuture<'_, hookfast_core::Result<Option<UnixMs>>> {
+        self.readers.read(move |conn| {
+            let no = configuration::number(conn, app, endpoint)?;
+            let sql = "SELECT min(event) FROM (SELECT event FROM queue WHERE endpoint = ?1 ORDER BY due LIMIT 100000)";
+            let oldest: Option<i64> = conn.prepare_cached(sql)?.query_row([no], |row| row.get(0))?;
+            Ok(oldest.map(|high| EventId::from_halves(high.cast_unsigned(), 0).time()))
+        })
+    }
+
+    fn owner<'a>(&'a self, org: &'a OrgId, thing: Thing) -> BoxFuture<'a, hookfast_core::Result<AppId>> {
+        let org = org.to_string();
+        self.readers.read(move |conn| owner(conn, &org, thing))
     }
 
     fn totals(&self) -> BoxFuture<'_, hookfast_core::Result<StoreTotals>> {
