@@ -5,7 +5,14 @@ use crate::testing::Tally;
 use anyhow::{Context as _, Result, bail};
 
 /// Tests that go on for as long as they are told: each of them for the minutes given.
-const LONG: [&str; 2] = ["crash::kill_9_loses_nothing", "power::power_cut_loses_nothing"];
+const LONG: [&str; 6] = [
+    "crash::kill_9_loses_nothing",
+    "power::power_cut_loses_nothing",
+    "cluster::three_nodes_lose_nothing",
+    "cluster::frozen_nodes_lose_nothing",
+    "cluster::a_database_that_restarts",
+    "pressed::nodes_whose_connections_are_cut_off",
+];
 
 /// How long, and with which chance.
 #[derive(Debug, PartialEq, Eq)]

@@ -86,21 +86,26 @@ struct SecretsColumn {
     old: Vec<(String, i64)>,
 }
 
+/// The sealed columns.
+pub(crate) const SECRETS: &[u8] = b"secrets";
+pub(crate) const HEADERS: &[u8] = b"headers";
+
 /// The sealed column of an endpoint's secrets.
 pub(crate) fn seal_secrets(sealer: &Sealer, id: EndpointId, secrets: &EndpointSecrets) -> Result<Vec<u8>> {
     let column = SecretsColumn {
         current: secrets.current.reveal().to_owned(),
         old: secrets.old.iter().map(|old| (old.secret.reveal().to_owned(), old.expires_at.0)).collect(),
     };
-    sealer.seal(&place(id, b"secrets"), json(&column)?.as_bytes())
+    sealer.seal(&place(id, SECRETS), json(&column)?.as_bytes())
 }
 
 /// The sealed column of an endpoint's headers: they often hold credentials.
 pub(crate) fn seal_headers(sealer: &Sealer, id: EndpointId, headers: &BTreeMap<String, String>) -> Result<Vec<u8>> {
-    sealer.seal(&place(id, b"headers"), json(headers)?.as_bytes())
+    sealer.seal(&place(id, HEADERS), json(headers)?.as_bytes())
 }
 
-fn place(id: EndpointId, column: &[u8]) -> Vec<u8> {
+/// Where a sealed column of an endpoint belongs.
+pub(crate) fn place(id: EndpointId, column: &[u8]) -> Vec<u8> {
     [id_bytes(id).as_slice(), column].concat()
 }
 
@@ -162,7 +167,7 @@ impl EndpointColumns<'_> {
     /// Opens and parses what is sealed or packed.
     pub(crate) fn read(self, sealer: &Sealer) -> Result<Endpoint> {
         let id = self.id;
-        let secrets: SecretsColumn = open_json(sealer, id, b"secrets", self.secrets, "secrets")?;
+        let secrets: SecretsColumn = open_json(sealer, id, SECRETS, self.secrets, "secrets")?;
         Ok(Endpoint {
             id,
             app: self.app,
@@ -179,7 +184,7 @@ impl EndpointColumns<'_> {
                 .and_then(OnDead::parse)
                 .map(|on_dead| Ordering { pointer: self.ordering_pointer, on_dead }),
             metadata: from_json(self.metadata, "metadata")?,
-            headers: open_json(sealer, id, b"headers", self.headers, "headers")?,
+            headers: open_json(sealer, id, HEADERS, self.headers, "headers")?,
             secrets: EndpointSecrets {
                 current: SecretText::new(secrets.current),
                 old: secrets

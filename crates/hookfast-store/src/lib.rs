@@ -6,6 +6,7 @@
 mod blame;
 mod caller_keys;
 mod columns;
+mod copy;
 mod directory;
 mod edit;
 mod error;
@@ -18,5 +19,6 @@ mod seal;
 pub mod sqlite;
 
 pub use blame::Blame;
+pub use copy::{Copied, CopiedTable, CopyProgress, copy};
 pub use error::{Error, Result};
 pub use seal::Sealer;

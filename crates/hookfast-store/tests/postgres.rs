@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 struct PostgresBackend;
 impl Backend for PostgresBackend {
     const EXCLUSIVE: bool = false;
-    const ORDERS: bool = false;
+    const ORDERS: bool = true;
     type Ground = TestDatabase;
     fn can_run() -> bool {
         static RUNS: OnceLock<bool> = OnceLock::new();
@@ -21,15 +21,25 @@ impl Backend for PostgresBackend {
         database().unwrap()
     }
     fn open(ground: &TestDatabase, place: Place) -> BoxFuture<'static, Result<Opened, OpenError>> {
-        let mut config = PostgresConfig::new(SecretText::new(ground.url()));
-        config.connections_max = 4;
-        Box::pin(async move {
-            let fatal = Arc::new(|what: &str| eprintln!("FATAL {what}"));
-            let store = PostgresStore::open(config, place.clock, place.ids, place.dispatch, fatal).await?;
-            let closing = Arc::clone(&store);
-            Ok(Opened::new(&store, move || closing.close()))
-        })
+        open(ground, place, |_| {})
     }
+}
+
+/// Opens the store on this ground, configured for tests and then as told.
+fn open(
+    ground: &TestDatabase,
+    place: Place,
+    change: impl FnOnce(&mut PostgresConfig),
+) -> BoxFuture<'static, Result<Opened, OpenError>> {
+    let mut config = PostgresConfig::new(SecretText::new(ground.url()));
+    config.connections_max = 4;
+    change(&mut config);
+    Box::pin(async move {
+        let fatal = Arc::new(|what: &str| eprintln!("FATAL {what}"));
+        let store = PostgresStore::open(config, place.clock, place.ids, place.dispatch, fatal).await?;
+        let closing = Arc::clone(&store);
+        Ok(Opened::new(&store, move || closing.close()))
+    })
 }
 conformance_suite!(PostgresBackend);
 
@@ -38,3 +48,9 @@ mod own_duties;
 
 #[path = "postgres/configuring.rs"]
 mod own_configuring;
+
+#[path = "postgres/fencing.rs"]
+mod own_fencing;
+
+#[path = "postgres/ordering.rs"]
+mod own_ordering;

@@ -20,7 +20,9 @@ use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-pub(crate) use store::{COMMAND, Schema, StorePorts, embedded, failure as store_failure, migrate, node_name, schema};
+pub(crate) use store::{
+    COMMAND, Schema, StorePorts, copy, embedded, failure as store_failure, migrate, node_name, schema,
+};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 

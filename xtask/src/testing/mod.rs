@@ -13,8 +13,18 @@ use std::collections::BTreeSet;
 pub(crate) use tally::Tally;
 
 /// The tests of the tests: the binary is built to die at named points and with planted bugs, which must be caught.
-const PLANTED: [&str; 8] =
-    ["--workspace", "--features", "hookfast/failpoints", "--test", "it", "--", "failpoints::", "planted_"];
+const PLANTED: [&str; 10] = [
+    "--workspace",
+    "--features",
+    "hookfast/failpoints",
+    "--test",
+    "it",
+    "--test",
+    "postgres",
+    "--",
+    "failpoints::",
+    "planted_",
+];
 
 /// What to run.
 #[derive(Debug, Default)]

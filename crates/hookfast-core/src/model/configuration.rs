@@ -17,7 +17,7 @@ pub struct Application {
     pub uid: Option<String>,
     /// Its display name.
     pub name: String,
-    /// Deliveries per second over all its endpoints.
+    /// Deliveries per second over all its endpoints: kept, not enforced yet.
     pub throttle_rate: Option<u16>,
     /// The caller's own data.
     pub metadata: BTreeMap<String, String>,

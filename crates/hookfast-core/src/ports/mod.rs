@@ -27,6 +27,7 @@ pub use page::{Order, Page, PageOf};
 pub use queue::{Claim, ClaimWanted, HealthMark, Outcome, Queue, Settlement, Waiting};
 pub use reading::{
     AttemptFilter, Destination, EndpointStats, EventFilter, Reading, Replays, StoreTotals, Task, TaskKind, TaskStatus,
+    Thing,
 };
 pub use sink::{Sink, Try, TryOutcome};
 

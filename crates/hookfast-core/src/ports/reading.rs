@@ -57,6 +57,15 @@ pub struct Destination {
     pub next_due: Option<UnixMs>,
 }
 
+/// Something that belongs to an application, named by its id alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// An event.
+    Event(EventId),
+    /// An endpoint.
+    Endpoint(EndpointId),
+}
+
 /// Attempts of one endpoint, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndpointStats {
@@ -128,6 +137,11 @@ pub trait Reading: Send + Sync {
         since: UnixMs,
         until: UnixMs,
     ) -> BoxFuture<'_, Result<EndpointStats>>;
+    /// When the oldest event was accepted whose delivery to this endpoint is in the queue; `None` when there is none.
+    /// Of very many, the 100,000 that are due first are looked at.
+    fn oldest_waiting(&self, app: AppId, endpoint: EndpointId) -> BoxFuture<'_, Result<Option<UnixMs>>>;
+    /// Which application of the organisation has this thing. `NotFound` also when it is deleted.
+    fn owner<'a>(&'a self, org: &'a OrgId, thing: Thing) -> BoxFuture<'a, Result<AppId>>;
     /// The whole store, counted.
     fn totals(&self) -> BoxFuture<'_, Result<StoreTotals>>;
 }

@@ -5,6 +5,7 @@ mod application;
 mod attempt;
 mod endpoint;
 mod event_type;
+mod explain;
 mod message;
 mod node;
 mod task;
@@ -37,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
         .merge(task::routes())
         .merge(token::routes())
         .merge(node::routes())
+        .merge(explain::routes())
         .merge(health_routes())
 }
 

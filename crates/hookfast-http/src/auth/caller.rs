@@ -60,7 +60,18 @@ async fn application(
     shared: &Shared,
     principal: &Principal,
 ) -> Result<Arc<Application>, ApiError> {
-    let reference = params.get("app_id");
+    visible_application(shared, principal, params.get("app_id")).await
+}
+
+/// An application by id or uid, if this caller may see it.
+///
+/// # Errors
+/// 404 when there is none, or it is another's.
+pub(crate) async fn visible_application(
+    shared: &Shared,
+    principal: &Principal,
+    reference: &str,
+) -> Result<Arc<Application>, ApiError> {
     let applications = &shared.api.ports.applications;
     let app = match applications.application_cached(&principal.org, reference) {
         Some(app) => app,

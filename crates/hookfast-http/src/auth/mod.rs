@@ -4,7 +4,9 @@ mod caller;
 pub(crate) mod jwt;
 pub(crate) mod opaque;
 
-pub(crate) use caller::{AnyCaller, AppByOrg, AppCaller, EndpointByOrg, EndpointCaller, OrgCaller};
+pub(crate) use caller::{
+    AnyCaller, AppByOrg, AppCaller, EndpointByOrg, EndpointCaller, OrgCaller, visible_application,
+};
 
 use crate::error::ApiError;
 use crate::state::ApiState;

@@ -37,6 +37,7 @@ fn filled(path: &str, app: &str) -> String {
 fn is_for_applications(method: &str, path: &str) -> bool {
     match (method, path.trim_start_matches("/api/v1")) {
         (_, "/app" | "/background-task/{task_id}") => false,
+        (_, path) if path.ends_with("/explain") => true,
         (_, path) if path.starts_with("/hookfast/") || path.ends_with("/send-example") => false,
         ("GET", _) => true,
         (_, "/app/{app_id}" | "/app/{app_id}/msg" | "/event-type" | "/event-type/{event_type_name}") => false,

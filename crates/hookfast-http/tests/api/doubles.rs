@@ -452,6 +452,19 @@ impl Reading for Memory {
         done(Ok(EndpointStats { success: 5, fail: 4, pending: 3, retrying: 2, cancelled: 1 }))
     }
 
+    fn oldest_waiting(&self, _: AppId, _: EndpointId) -> BoxFuture<'_, Result<Option<UnixMs>>> {
+        done(Ok(Some(NOW.minus_ms(60_000))))
+    }
+
+    fn owner<'a>(&'a self, org: &'a OrgId, thing: Thing) -> BoxFuture<'a, Result<AppId>> {
+        let state = self.state();
+        let (what, app) = match thing {
+            Thing::Event(id) => ("message", state.events.get(&id).map(|event| event.app)),
+            Thing::Endpoint(id) => ("endpoint", state.endpoints.get(&id).map(|endpoint| endpoint.app)),
+        };
+        let app = app.filter(|app| state.applications.get(app).is_some_and(|app| app.org == *org));
+        done(app.map_or_else(|| missing(what), Ok))
+    }
     fn totals(&self) -> BoxFuture<'_, Result<StoreTotals>> {
         done(Ok(StoreTotals { queue_rows: 3, ..StoreTotals::default() }))
     }

@@ -9,6 +9,7 @@ mod client;
 mod doubles;
 mod endpoints;
 mod event_types;
+mod explain;
 mod messages;
 mod surroundings;
 mod wild;

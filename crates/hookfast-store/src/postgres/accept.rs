@@ -4,14 +4,14 @@ use super::inbox::AcceptCommand;
 use super::routes::{AppRoutes, Routed};
 use super::statement::Statement;
 use super::wire::Uuid;
-use super::{codec, partitions};
+use super::{codec, ordering, partitions};
 use crate::Result;
 use crate::columns;
 use hookfast_core::delivery::DeliveryKey;
 use hookfast_core::limits::ROUTED_INLINE_MAX;
-use hookfast_core::model::{Endpoint, NewEvent, Route, Trigger};
+use hookfast_core::model::{Endpoint, NewEvent, Trigger};
 use hookfast_core::ports::{Accepted, Delivery, Dispatch, Hold, Outgoing, Wanted};
-use hookfast_core::{Error, UnixMs, routing};
+use hookfast_core::{Error, UnixMs};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -100,6 +100,8 @@ pub(crate) struct AcceptBatch {
     today: Vec<i32>,
     fanouts: Vec<Uuid>,
     queue: QueueColumns,
+    /// Rows of endpoints that keep order: they go through the queue.
+    pub(crate) ordered: ordering::NewRows,
     handoff_batches: Vec<i64>,
     handoff_events: Vec<Uuid>,
     /// Of each pair with a slot, its hand-off row.
@@ -152,7 +154,7 @@ impl AcceptBatch {
         {
             return Added::Repeat(item);
         }
-        let routed = match route(app, event) {
+        let routed = match app.route(event) {
             Ok(routed) => routed,
             Err(error) => return Added::Refused(item, error),
         };
@@ -170,7 +172,9 @@ impl AcceptBatch {
         self.channels.push(channels);
         self.routed.push(columns::put_numbers(routed.iter().map(|one| one.no)));
         self.today.push(today(event));
-        if routed.len() > ROUTED_INLINE_MAX {
+        let is_inline = routed.len() <= ROUTED_INLINE_MAX;
+        let routed = self.ordered.take(event, app.retention_days, routed);
+        if !is_inline {
             self.fanouts.push(event.id.into());
         } else if !routed.is_empty() {
             let outgoing = Arc::new(Outgoing {
@@ -293,6 +297,7 @@ impl AcceptBatch {
                 ],
             );
         }
+        self.ordered.write(statement);
         if !self.handoff_events.is_empty() && !crate::failpoint::planted("no_handoff_row") {
             statement.part(
                 "h AS (INSERT INTO hookfast.handoff (incarnation, batch, events)
@@ -391,20 +396,6 @@ impl<'a> EventColumns<'a> {
 
 fn wanted(pairs: &[Pair]) -> Vec<Wanted<'_>> {
     pairs.iter().map(|pair| Wanted { endpoint: &pair.routed.endpoint, body_bytes: pair.event.body_bytes() }).collect()
-}
-
-fn route(app: &AppRoutes, event: &NewEvent) -> hookfast_core::Result<Vec<Routed>> {
-    match event.route {
-        Route::Match => {
-            let wants = |one: &&Routed| routing::wants(&one.endpoint, &event.event_type, &event.channels);
-            Ok(app.endpoints.iter().filter(wants).cloned().collect())
-        }
-        Route::Endpoint(id) => {
-            let found = app.endpoints.iter().find(|one| one.endpoint.id == id);
-            let found = found.ok_or(Error::NotFound { what: "endpoint" })?;
-            Ok(if found.endpoint.disabled.is_some() { Vec::new() } else { vec![found.clone()] })
-        }
-    }
 }
 
 /// Why an event was not stored.

@@ -116,9 +116,21 @@ impl Shared {
         if waiting.is_empty() {
             return;
         }
-        if self.config.delivers {
-            self.dispatch.queued(waiting);
-        } else if self.config.notifications {
+        if !self.config.delivers {
+            return self.tell_others(numbers);
+        }
+        self.dispatch.queued(waiting);
+        let throttled: Vec<EndpointId> =
+            waiting.iter().filter(|(one, _)| one.throttle_rate.is_some()).map(|(one, _)| one.id).collect();
+        if !throttled.is_empty() {
+            // Perhaps another node owns them.
+            let numbers: Vec<i64> = throttled.into_iter().filter_map(|id| self.routes().number(id)).collect();
+            self.tell_others(numbers);
+        }
+    }
+
+    fn tell_others(&self, numbers: impl IntoIterator<Item = i64>) {
+        if self.config.notifications {
             self.wake.endpoints.lock().unwrap_or_else(PoisonError::into_inner).extend(numbers);
             self.wake.more.notify_one();
         }

@@ -2,8 +2,10 @@
 
 use super::db::{Run, Session};
 use super::held::RowKey;
+use super::ordering::{self, HOLD_UP, Key, Keys, PARKED};
+use super::throttle::{self, MAY_CLAIM, STANDING, Standing};
 use super::wire::Uuid;
-use super::{Shared, codec, routes};
+use super::{Shared, codec, routes, statement};
 use crate::Result;
 use hookfast_core::delivery::DeliveryKey;
 use hookfast_core::model::Trigger;
@@ -17,11 +19,11 @@ use tokio_postgres::types::Type;
 /// Bodies read for one claim.
 const CLAIM_BYTES_MAX: i64 = 16 << 20;
 
-/// Due rows that nobody holds, oldest first for each endpoint, until their bodies are enough.
-const CLAIM: &str = "WITH me AS MATERIALIZED (
-     SELECT FROM hookfast.nodes WHERE incarnation = $1 AND state = 0 FOR SHARE),
+/// Due rows that nobody holds, oldest first for each endpoint, until their bodies are enough. Comes behind the fence and
+/// [`MAY_CLAIM`].
+const CLAIM: &str = "),
    p AS MATERIALIZED (
-     SELECT q.* FROM me, unnest($2::int8[], $3::int8[]) AS w(endpoint, n) CROSS JOIN LATERAL (
+     SELECT q.* FROM w CROSS JOIN LATERAL (
        SELECT event, endpoint, run, retention_days, due FROM hookfast.queue
        WHERE endpoint = w.endpoint AND lease_owner IS NULL AND due <= $4
        ORDER BY due LIMIT w.n FOR UPDATE SKIP LOCKED) q),
@@ -32,16 +34,20 @@ const CLAIM: &str = "WITH me AS MATERIALIZED (
    t AS (
      UPDATE hookfast.queue q SET lease_owner = $1, lease_no = q.lease_no + 1 FROM s
      WHERE q.event = s.event AND q.endpoint = s.endpoint AND q.run = s.run AND s.bytes_before < $5
-     RETURNING q.event, q.endpoint, q.run, q.lease_no, q.due, q.tries, q.crashes, q.manual, q.retention_days)
+     RETURNING q.event, q.endpoint, q.run, q.lease_no, q.due, q.tries, q.crashes, q.manual, q.retention_days, q.order_key)
    SELECT t.*, e.event_type, e.content_type, e.body,
      EXISTS (SELECT FROM hookfast.deliveries d
        WHERE d.event = t.event AND d.endpoint = t.endpoint AND d.run = t.run) AS ended
    FROM t LEFT JOIN hookfast.events e ON e.id = t.event AND e.retention_days = t.retention_days ORDER BY t.due, t.event";
 
-/// When the earliest free row of each endpoint is due.
+/// When the earliest free row of each endpoint is due, but for parked ones. [`STANDING`] comes behind it.
 const NEXT: &str = "SELECT w.endpoint, (SELECT q.due FROM hookfast.queue q
-     WHERE q.endpoint = w.endpoint AND q.lease_owner IS NULL ORDER BY q.due LIMIT 1)
-   FROM unnest($1::int8[]) AS w(endpoint)";
+     WHERE q.endpoint = w.endpoint AND q.lease_owner IS NULL AND q.due < $2 ORDER BY q.due LIMIT 1), ";
+
+/// The endpoints of a claim.
+const ASKED: &str = ",
+   w AS MATERIALIZED (
+     SELECT w.* FROM me, unnest($2::int8[], $3::int8[]) AS w(endpoint, n) WHERE ";
 
 /// The numbers of endpoints, deleted ones included; those that never existed are left out.
 pub(crate) async fn numbers(
@@ -90,8 +96,8 @@ pub(crate) async fn give_back_lost(shared: &Shared) -> Result<()> {
 /// Claims rows for the engine. An error leaves it unknown what was claimed; the next claim finds out.
 pub(crate) async fn claim(shared: &Shared, wanted: &[ClaimWanted], now: UnixMs) -> Result<Vec<Claim>> {
     let _one_at_a_time = shared.claiming.lock().await;
-    let session = shared.own.session().await?;
-    let claimed = try_claim(shared, &session, wanted, now).await;
+    let mut session = shared.own.session().await?;
+    let claimed = try_claim(shared, &mut session, wanted, now).await;
     if claimed.is_err() {
         shared.held().doubtful = true;
         session.discard();
@@ -99,16 +105,24 @@ pub(crate) async fn claim(shared: &Shared, wanted: &[ClaimWanted], now: UnixMs) 
     claimed
 }
 
-async fn try_claim(shared: &Shared, session: &Session, wanted: &[ClaimWanted], now: UnixMs) -> Result<Vec<Claim>> {
+async fn try_claim(shared: &Shared, session: &mut Session, wanted: &[ClaimWanted], now: UnixMs) -> Result<Vec<Claim>> {
     if shared.held().doubtful {
         give_back_what_nobody_holds(shared, session).await?;
     }
     let endpoints: Vec<EndpointId> = wanted.iter().map(|one| one.endpoint).collect();
-    let numbers = numbers(shared, session, &endpoints).await?;
+    let numbers = numbers(shared, &*session, &endpoints).await?;
     let known: Vec<(&ClaimWanted, i64)> =
         wanted.iter().filter_map(|one| Some((one, *numbers.get(&one.endpoint)?))).collect();
-    let nos: Vec<i64> = known.iter().map(|(_, no)| *no).collect();
-    let limits: Vec<i64> = known.iter().map(|(one, _)| i64::from(one.rows_max)).collect();
+    let mut claims: HashMap<i64, Claim> = known
+        .iter()
+        .map(|(one, no)| {
+            let next_due = shared.elsewhere().until(*no, now);
+            (*no, Claim { endpoint: one.endpoint, deliveries: Vec::new(), next_due })
+        })
+        .collect();
+    let asked = || known.iter().filter(|(_, no)| claims.get(no).is_some_and(|claim| claim.next_due.is_none()));
+    let nos: Vec<i64> = asked().map(|(_, no)| *no).collect();
+    let limits: Vec<i64> = asked().map(|(one, _)| i64::from(one.rows_max)).collect();
     let params: super::db::Params<'_> = &[
         (&shared.incarnation, Type::INT8),
         (&nos, Type::INT8_ARRAY),
@@ -116,35 +130,62 @@ async fn try_claim(shared: &Shared, session: &Session, wanted: &[ClaimWanted], n
         (&now.0, Type::INT8),
         (&CLAIM_BYTES_MAX, Type::INT8),
     ];
-    let rows = session.rows(CLAIM, params).await?;
-    let mut claims: HashMap<i64, Claim> = known
-        .iter()
-        .map(|(one, no)| (*no, Claim { endpoint: one.endpoint, deliveries: Vec::new(), next_due: None }))
-        .collect();
-    let (mut taken, mut dropped) = (Vec::new(), Vec::new());
+    let sql = [statement::fence().as_str(), ASKED, MAY_CLAIM, CLAIM].concat();
+    let rows = if nos.is_empty() { Vec::new() } else { session.rows(&sql, params).await? };
+    let (mut taken, mut dropped, mut dropped_keys) = (Vec::new(), Vec::new(), Keys::default());
     for row in &rows {
         let (key, lease_no) = row_key(row)?;
+        let order_key = Key::read(row, 9, key.endpoint)?;
         let Some(claim) = claims.get_mut(&key.endpoint) else { continue };
         match delivery(row, key, lease_no, claim.endpoint)? {
             Some(delivery) => {
-                taken.push((key, lease_no));
+                taken.push((key, lease_no, order_key));
                 claim.deliveries.push(delivery);
             }
-            None => dropped.push(key),
+            None => {
+                dropped.push(key);
+                order_key.into_iter().for_each(|key| dropped_keys.touch(key));
+            }
         }
     }
-    drop_rows(shared, session, &dropped).await?;
-    for row in session.rows(NEXT, &[(&nos, Type::INT8_ARRAY)]).await? {
-        if let Some(claim) = claims.get_mut(&row.try_get(0)?) {
-            claim.next_due = row.try_get::<_, Option<i64>>(1)?.map(UnixMs);
-        }
-    }
+    drop_rows(shared, session, &dropped, &dropped_keys, now).await?;
+    look_ahead(shared, session, &nos, &mut claims, now).await?;
     // Last: when anything before failed, nobody has these rows, and they are given back.
-    taken.into_iter().for_each(|(key, lease_no)| shared.held().take(key, lease_no));
+    taken.into_iter().for_each(|(key, lease_no, order_key)| shared.held().take(key, lease_no, order_key));
     let unknown = wanted.iter().filter(|one| !numbers.contains_key(&one.endpoint));
     let nothing = unknown.map(|one| Claim { endpoint: one.endpoint, deliveries: Vec::new(), next_due: None });
     let claims: Vec<Claim> = nothing.chain(claims.into_values()).collect();
     Ok(claims)
+}
+
+/// When to come again for each endpoint. One that nobody owns is taken: its rows come with the next claim.
+async fn look_ahead(
+    shared: &Shared,
+    session: &Session,
+    nos: &[i64],
+    claims: &mut HashMap<i64, Claim>,
+    now: UnixMs,
+) -> Result<()> {
+    if nos.is_empty() {
+        return Ok(());
+    }
+    let sql = [NEXT, STANDING, " FROM unnest($1::int8[]) AS w(endpoint)"].concat();
+    let params: super::db::Params<'_> =
+        &[(&nos, Type::INT8_ARRAY), (&PARKED, Type::INT8), (&shared.incarnation, Type::INT8)];
+    let mut free = Vec::new();
+    for row in session.rows(&sql, params).await? {
+        let no: i64 = row.try_get(0)?;
+        let (Some(claim), Some(due)) = (claims.get_mut(&no), row.try_get::<_, Option<i64>>(1)?) else { continue };
+        claim.next_due = Some(match Standing::from_code(row.try_get(2)?) {
+            Standing::Elsewhere => shared.elsewhere().found(no, now).max(UnixMs(due)),
+            Standing::Free => {
+                free.push(no);
+                UnixMs(due)
+            }
+            Standing::Ours => UnixMs(due),
+        });
+    }
+    throttle::take(shared, session, &free).await
 }
 
 fn row_key(row: &Row) -> Result<(RowKey, i64)> {
@@ -154,15 +195,15 @@ fn row_key(row: &Row) -> Result<(RowKey, i64)> {
 
 /// A claimed row as a delivery; `None` when its run has ended or its event is gone.
 fn delivery(row: &Row, key: RowKey, lease_no: i64, endpoint: EndpointId) -> Result<Option<Delivery>> {
-    let Some(event_type) = row.try_get::<_, Option<String>>(9)? else { return Ok(None) };
-    if row.try_get(12)? {
+    let Some(event_type) = row.try_get::<_, Option<String>>(10)? else { return Ok(None) };
+    if row.try_get(13)? {
         return Ok(None);
     }
-    let body: Option<&[u8]> = row.try_get(11)?;
+    let body: Option<&[u8]> = row.try_get(12)?;
     let event = Outgoing {
         id: key.event.into(),
         event_type,
-        content_type: row.try_get(10)?,
+        content_type: row.try_get(11)?,
         body: body.map(bytes::Bytes::copy_from_slice),
     };
     Ok(Some(Delivery {
@@ -177,8 +218,8 @@ fn delivery(row: &Row, key: RowKey, lease_no: i64, endpoint: EndpointId) -> Resu
     }))
 }
 
-/// Deletes claimed rows of which nothing is left to do.
-async fn drop_rows(shared: &Shared, session: &Session, rows: &[RowKey]) -> Result<()> {
+/// Deletes claimed rows of which nothing is left to do; what waited behind them goes on.
+async fn drop_rows(shared: &Shared, session: &mut Session, rows: &[RowKey], keys: &Keys, now: UnixMs) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -189,10 +230,15 @@ async fn drop_rows(shared: &Shared, session: &Session, rows: &[RowKey]) -> Resul
         (&endpoints, Type::INT8_ARRAY),
         (&runs, Type::INT4_ARRAY),
     ];
-    let sql = "DELETE FROM hookfast.queue q USING unnest($2, $3, $4) AS d(event, endpoint, run)
-               WHERE q.event = d.event AND q.endpoint = d.endpoint AND q.run = d.run AND q.lease_owner = $1";
-    session.change(sql, params).await?;
-    Ok(())
+    let delete = "WITH ordered AS (
+                    DELETE FROM hookfast.queue q USING unnest($2, $3, $4) AS d(event, endpoint, run)
+                    WHERE q.event = d.event AND q.endpoint = d.endpoint AND q.run = d.run AND q.lease_owner = $1
+                    RETURNING q.*, false AS holds),";
+    let tx = session.begin().await?;
+    ordering::lock(&tx, shared.incarnation, keys).await?;
+    tx.rows(&[delete, HOLD_UP, " SELECT count(*) FROM ordered"].concat(), params).await?;
+    ordering::promote(&tx, keys, now).await?;
+    tx.commit().await
 }
 
 fn columns(rows: &[RowKey]) -> (Vec<Uuid>, Vec<i64>, Vec<i32>) {
@@ -234,7 +280,8 @@ async fn give_back_what_nobody_holds(shared: &Shared, session: &Session) -> Resu
     Ok(())
 }
 
-/// Endpoints with free rows, in the order of their numbers, without reading more than one row of each.
+/// Endpoints with free rows, in the order of their numbers, without reading more than one row of each. Where that one is
+/// parked, all are.
 const WAITING: &str = "WITH RECURSIVE w AS (
      (SELECT endpoint, due FROM hookfast.queue WHERE lease_owner IS NULL AND endpoint > $1
       ORDER BY endpoint, due LIMIT 1)
@@ -242,7 +289,7 @@ const WAITING: &str = "WITH RECURSIVE w AS (
      SELECT n.endpoint, n.due FROM w CROSS JOIN LATERAL (
        SELECT endpoint, due FROM hookfast.queue WHERE lease_owner IS NULL AND endpoint > w.endpoint
        ORDER BY endpoint, due LIMIT 1) n)
-   SELECT endpoint, due FROM w LIMIT $2";
+   SELECT endpoint, due FROM w WHERE due < $3 LIMIT $2";
 
 /// Endpoints with rows that nobody holds.
 pub(crate) async fn waiting(shared: &Shared, after: Option<EndpointId>, limit: u32) -> Result<Vec<Waiting>> {
@@ -252,7 +299,9 @@ pub(crate) async fn waiting(shared: &Shared, after: Option<EndpointId>, limit: u
         None => 0,
     };
     loop {
-        let rows = session.rows(WAITING, &[(&last, Type::INT8), (&i64::from(limit), Type::INT8)]).await?;
+        let rows = session
+            .rows(WAITING, &[(&last, Type::INT8), (&i64::from(limit), Type::INT8), (&PARKED, Type::INT8)])
+            .await?;
         let mut dues: HashMap<i64, i64> = HashMap::with_capacity(rows.len());
         for row in &rows {
             last = row.try_get(0)?;

@@ -197,6 +197,15 @@ pub(crate) enum Class {
     Refused,
 }
 
+/// The kind of any failure of a commit.
+pub(crate) fn class_of(error: &Error) -> Class {
+    match error {
+        Error::Postgres(error) => classify(error),
+        Error::Connect { .. } | Error::Busy | Error::Silent => Class::Lost,
+        _ => Class::Refused,
+    }
+}
+
 /// Sorts an error of the driver.
 pub(crate) fn classify(error: &tokio_postgres::Error) -> Class {
     let Some(state) = error.code() else { return Class::Lost };

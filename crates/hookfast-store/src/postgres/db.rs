@@ -2,11 +2,12 @@
 //! statements may be used or not. Must not know any table.
 
 use crate::{Error, Result};
+use bytes::Bytes;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction};
 use std::future::Future;
 use std::time::Duration;
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{CopyInSink, CopyOutStream, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// So long a caller waits for a connection.
@@ -76,6 +77,11 @@ impl Session {
         Ok(self.client.batch_execute(sql).await?)
     }
 
+    /// Rows of a query in bulk.
+    pub(crate) async fn copy_out(&self, sql: &str) -> Result<CopyOutStream> {
+        Ok(self.client.copy_out(sql).await?)
+    }
+
     /// Ends the connection: whatever it was doing is undone by the server.
     pub(crate) fn discard(self) {
         drop(Object::take(self.client));
@@ -83,6 +89,11 @@ impl Session {
 }
 
 impl Tx<'_> {
+    /// Rows into a table in bulk.
+    pub(crate) async fn copy_in(&self, sql: &str) -> Result<CopyInSink<Bytes>> {
+        Ok(self.tx.copy_in(sql).await?)
+    }
+
     pub(crate) async fn commit(self) -> Result<()> {
         Ok(self.tx.commit().await?)
     }

@@ -80,6 +80,10 @@ impl Inbox {
 
     /// Settlements are taken even while closing: they belong to work that was begun.
     pub(crate) fn settle(&self, settlements: Vec<Settlement>) {
+        // Woken for nothing, the writer would take it for the end.
+        if settlements.is_empty() {
+            return;
+        }
         let mut waiting = self.lock();
         let before = waiting.work.settlements.len();
         waiting.settle_since.get_or_insert_with(Instant::now);

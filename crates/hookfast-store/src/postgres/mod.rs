@@ -13,10 +13,12 @@ mod connect;
 mod db;
 mod duties;
 mod held;
+pub(crate) mod import;
 mod inbox;
 mod keys;
 mod missing;
 mod node;
+mod ordering;
 mod partitions;
 mod reading;
 mod replay;
@@ -26,6 +28,7 @@ mod schema;
 mod scratch;
 mod settle;
 mod statement;
+mod throttle;
 mod wire;
 mod writer;
 
@@ -141,6 +144,7 @@ pub(crate) struct Shared {
     pub(crate) marks: configuration::Marks,
     routes: Mutex<Routes>,
     held: Mutex<Held>,
+    elsewhere: Mutex<throttle::Elsewhere>,
     /// Held while rows are claimed or given back.
     claiming: tokio::sync::Mutex<()>,
     /// When the last confirmed beat was sent, in milliseconds of the clock.
@@ -158,6 +162,10 @@ impl Shared {
 
     pub(crate) fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn elsewhere(&self) -> MutexGuard<'_, throttle::Elsewhere> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the process, unless the store is being closed.
@@ -221,6 +229,7 @@ impl PostgresStore {
         } else {
             schema::check(&session).await?;
         }
+        import::refuse_unfinished(&session).await?;
         let now = clock.now();
         duties::make_partitions(&mut session, &config.retention_classes_days, now).await?;
         let sealer = Sealer::new(config.secret_key.as_ref().map(SecretText::reveal))?;
@@ -243,6 +252,7 @@ impl PostgresStore {
             marks: configuration::Marks::default(),
             routes: Mutex::default(),
             held: Mutex::default(),
+            elsewhere: Mutex::default(),
             claiming: tokio::sync::Mutex::default(),
             confirmed: AtomicI64::new(now.0),
             away: AtomicBool::new(false),
@@ -346,7 +356,7 @@ impl Queue for PostgresStore {
 
     fn may_try(&self) -> bool {
         let since_beat = self.shared.clock.now().since(UnixMs(self.shared.confirmed.load(Ordering::Acquire)));
-        since_beat <= self.shared.config.lease_ms / 2
+        since_beat <= self.shared.config.lease_ms / 2 || crate::failpoint::planted("stale_sender")
     }
 
     fn mark(&self, marks: Vec<HealthMark>) {

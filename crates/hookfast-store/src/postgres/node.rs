@@ -6,7 +6,7 @@
 use super::db::{Run, Session};
 use super::wire::Uuid;
 use super::{Shared, changes, claim, rescue as taking_over};
-use crate::{Error, Result};
+use crate::{Error, Result, failpoint};
 use hookfast_core::{AttemptId, IdGenerator, UnixMs};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,8 +84,19 @@ pub(crate) async fn end(shared: &Shared) -> Result<()> {
 /// # Errors
 /// [`Error::Fenced`] when it was declared dead before.
 pub(crate) async fn fence(run: &impl Run, incarnation: i64) -> Result<()> {
-    let sql = "SELECT 1 FROM hookfast.nodes WHERE incarnation = $1 AND state = 0 FOR SHARE";
-    run.opt(sql, &[(&incarnation, Type::INT8)]).await?.map(drop).ok_or(Error::Fenced)
+    run.opt(fence_sql(), &[(&incarnation, Type::INT8)]).await?.map(drop).ok_or(Error::Fenced)
+}
+
+/// What a fence selects: one row while the node of `$1` is alive. A declaration, which changes this row, waits for all
+/// that hold it; a weaker lock would let it pass.
+pub(crate) fn fence_sql() -> &'static str {
+    match () {
+        () if failpoint::planted("no_fence") => "SELECT FROM hookfast.nodes WHERE incarnation = $1 FOR SHARE",
+        () if failpoint::planted("key_share") => {
+            "SELECT FROM hookfast.nodes WHERE incarnation = $1 AND state = 0 FOR KEY SHARE"
+        }
+        () => "SELECT FROM hookfast.nodes WHERE incarnation = $1 AND state = 0 FOR SHARE",
+    }
 }
 
 /// What one beat told.
@@ -201,16 +212,13 @@ async fn declare_dead(shared: &Shared, incarnation: i64, beat: i64) {
 
 async fn declare(shared: &Shared, incarnation: i64, beat: i64) -> Result<bool> {
     let mut session = shared.own.session().await?;
-    let pid: i32 = session.one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
     let tx = session.begin().await?;
+    // In the transaction: behind a proxy the next one may have another backend.
+    let pid: i32 = tx.one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
     fence(&tx, shared.incarnation).await?;
     let now = shared.clock.now().0;
     let params: super::db::Params<'_> = &[(&incarnation, Type::INT8), (&beat, Type::INT8), (&now, Type::INT8)];
-    let mut update = Box::pin(tx.change(
-        "UPDATE hookfast.nodes SET state = 2, ended_at = $3 WHERE incarnation = $1 AND state = 0
-         AND (SELECT b.beat FROM hookfast.beats b WHERE b.incarnation = $1) = $2",
-        params,
-    ));
+    let mut update = Box::pin(tx.change(declaration(), params));
     let changed = match tokio::time::timeout(BLOCKED_MAX, &mut update).await {
         Ok(changed) => changed?,
         // A client frozen in the middle of a statement holds its row for ever; no timeout of the server ends that.
@@ -224,6 +232,22 @@ async fn declare(shared: &Shared, incarnation: i64, beat: i64) -> Result<bool> {
     drop(update);
     tx.commit().await?;
     Ok(changed > 0)
+}
+
+/// How a node is declared dead that still has this beat.
+fn declaration() -> &'static str {
+    if failpoint::planted("recover_in_declaration") {
+        // What was committed while this waited is not seen by it: it began before.
+        return "WITH dead AS (
+           UPDATE hookfast.nodes SET state = 2, ended_at = $3 WHERE incarnation = $1 AND state = 0
+           AND (SELECT b.beat FROM hookfast.beats b WHERE b.incarnation = $1) = $2 RETURNING incarnation),
+         taken AS (DELETE FROM hookfast.handoff h USING dead WHERE h.incarnation = dead.incarnation RETURNING h.events)
+         INSERT INTO hookfast.queue (event, endpoint, run, retention_days, due, tries, crashes, manual)
+         SELECT e.id, n.no, 0, e.retention_days, $3, 0, 0, false FROM taken
+         JOIN hookfast.events e ON e.id = ANY(taken.events) JOIN hookfast.endpoints n ON n.app = e.app";
+    }
+    "UPDATE hookfast.nodes SET state = 2, ended_at = $3 WHERE incarnation = $1 AND state = 0
+     AND (SELECT b.beat FROM hookfast.beats b WHERE b.incarnation = $1) = $2"
 }
 
 /// Takes over what ended nodes held, until the store is closed.

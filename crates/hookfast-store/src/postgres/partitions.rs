@@ -5,7 +5,7 @@ use super::db::Run;
 use super::wire::Uuid;
 use crate::Result;
 use hookfast_core::{EventId, UnixMs};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
 use tokio_postgres::types::Type;
 
@@ -67,10 +67,30 @@ pub(crate) async fn missing(run: &impl Run, classes: &[u16], now: UnixMs) -> Res
         let parents = children(run, table).await?;
         for class in classes {
             let there = children(run, &format!("{table}_{class}")).await?;
-            missing.push(missing_history(table, *class, now, &parents, &there));
+            missing.push(missing_history(table, *class, first_days(*class, now), &parents, &there));
         }
     }
-    missing.push(missing_dedupe(now, &children(run, "dedupe").await?));
+    missing.push(missing_dedupe(first_days(1, now), &children(run, "dedupe").await?));
+    missing.retain(|one| one.tables > 0);
+    Ok(missing)
+}
+
+/// What is missing for rows of these days, each with its class, and for caller keys of those.
+pub(crate) async fn missing_for(run: &impl Run, days: &[(u16, i64)], key_days: &[i64]) -> Result<Vec<Missing>> {
+    let mut firsts: BTreeMap<u16, BTreeSet<i64>> = BTreeMap::new();
+    for (class, day) in days {
+        let width = width_days(*class);
+        firsts.entry(*class).or_default().insert(day.div_euclid(width) * width);
+    }
+    let mut missing = Vec::new();
+    for table in HISTORY {
+        let parents = children(run, table).await?;
+        for (class, firsts) in &firsts {
+            let there = children(run, &format!("{table}_{class}")).await?;
+            missing.push(missing_history(table, *class, firsts.iter().copied(), &parents, &there));
+        }
+    }
+    missing.push(missing_dedupe(key_days.iter().copied(), &children(run, "dedupe").await?));
     missing.retain(|one| one.tables > 0);
     Ok(missing)
 }
@@ -78,7 +98,7 @@ pub(crate) async fn missing(run: &impl Run, classes: &[u16], now: UnixMs) -> Res
 fn missing_history(
     table: &str,
     class: u16,
-    now: UnixMs,
+    first_days: impl Iterator<Item = i64>,
     parents: &HashSet<String>,
     there: &HashSet<String>,
 ) -> Missing {
@@ -93,7 +113,7 @@ fn missing_history(
         );
         tables += 2;
     }
-    for first in first_days(class, now) {
+    for first in first_days {
         let name = name(table, class, first);
         if !there.contains(&name) {
             let (from, to) = (lowest_of_day(first).0, lowest_of_day(first + width_days(class)).0);
@@ -109,9 +129,9 @@ fn missing_history(
     Missing { sql, tables }
 }
 
-fn missing_dedupe(now: UnixMs, there: &HashSet<String>) -> Missing {
+fn missing_dedupe(days: impl Iterator<Item = i64>, there: &HashSet<String>) -> Missing {
     let (mut sql, mut tables) = (String::new(), 0);
-    for day in first_days(1, now).filter(|day| !there.contains(&format!("dedupe_{day}"))) {
+    for day in days.filter(|day| !there.contains(&format!("dedupe_{day}"))) {
         let next = day + 1;
         let _ = writeln!(
             sql,

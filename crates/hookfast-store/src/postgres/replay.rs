@@ -3,7 +3,7 @@
 use super::db::{Run, Tx};
 use super::duties::Work;
 use super::wire::Uuid;
-use super::{PostgresStore, Shared, codec, keys, missing, node};
+use super::{PostgresStore, Shared, codec, keys, missing, node, ordering};
 use crate::{Error, Result, columns};
 use hookfast_core::delivery::DeliveryState;
 use hookfast_core::model::CallerKey;
@@ -94,17 +94,21 @@ async fn lock_pair(tx: &Tx<'_>, event: EventId, endpoint: EndpointId) -> Result<
     tx.one(sql, &[(&half(event.low()), Type::INT4), (&half(endpoint.low()), Type::INT4)]).await.map(drop)
 }
 
-/// Queues the next run unless an earlier one is unfinished. An endpoint that the event was never routed to begins with run
+/// Queues the next run unless an earlier one is unfinished. It goes at once, also where order is kept; one that holds up its
+/// key takes the place it had. One that came to hold up its key just now had not ended when this began. An endpoint that the event was never routed to begins with run
 /// 1: run 0 stays what routing decided.
 async fn queue_next_run(tx: &Tx<'_>, shared: &Shared, event: &Replayable, endpoint: i64) -> Result<bool> {
     let was_routed = event.routed.contains(&endpoint);
+    let keys = ordering::lock_held_up(tx, shared, endpoint, &[event.id]).await?;
     let queued = tx
         .change(
-            "INSERT INTO hookfast.queue (event, endpoint, run, retention_days, due, tries, crashes, manual)
-             SELECT $1, $2, coalesce(last.run, 0) + 1, $3, $4, 0, 0, true
+            "INSERT INTO hookfast.queue (event, endpoint, run, retention_days, due, tries, crashes, manual,
+               order_key, order_no)
+             SELECT $1, $2, coalesce(last.run, 0) + 1, $3, $4, 0, 0, true, b.key, b.order_no
              FROM (SELECT max(d.run) AS run FROM hookfast.deliveries d
                    WHERE d.event = $1 AND d.endpoint = $2 AND d.retention_days = $3) last
-             WHERE (last.run IS NOT NULL OR NOT $5)
+             LEFT JOIN hookfast.blocked b ON b.event = $1 AND b.endpoint = $2
+             WHERE (b.key IS NULL OR b.key = ANY($6)) AND (last.run IS NOT NULL OR NOT $5)
                AND NOT EXISTS (SELECT FROM hookfast.queue q WHERE q.event = $1 AND q.endpoint = $2)
              ON CONFLICT DO NOTHING",
             &[
@@ -113,9 +117,11 @@ async fn queue_next_run(tx: &Tx<'_>, shared: &Shared, event: &Replayable, endpoi
                 (&event.retention_days, Type::INT2),
                 (&shared.clock.now().0, Type::INT8),
                 (&was_routed, Type::BOOL),
+                (&keys.hashes(), Type::BYTEA_ARRAY),
             ],
         )
         .await?;
+    ordering::promote(tx, &keys, shared.clock.now()).await?;
     Ok(queued > 0)
 }
 
@@ -243,25 +249,32 @@ async fn queue_dead(tx: &Tx<'_>, shared: &Shared, running: &Running, ends: &[Row
     if events.is_empty() {
         return Ok(0);
     }
-    tx.change(
-        "INSERT INTO hookfast.queue (event, endpoint, run, retention_days, due, tries, crashes, manual)
-         SELECT w.event, $1, last.run + 1, w.days, $2, 0, 0, true
+    let keys = ordering::lock_held_up(tx, shared, running.endpoint, &events).await?;
+    let queued = tx
+        .change(
+            "INSERT INTO hookfast.queue (event, endpoint, run, retention_days, due, tries, crashes, manual,
+           order_key, order_no)
+         SELECT w.event, $1, last.run + 1, w.days, $2, 0, 0, true, b.key, b.order_no
          FROM unnest($3::uuid[], $4::smallint[]) AS w (event, days) CROSS JOIN LATERAL (
            SELECT d.run, d.state FROM hookfast.deliveries d
            WHERE d.event = w.event AND d.endpoint = $1 AND d.retention_days = w.days ORDER BY d.run DESC LIMIT 1) last
-         WHERE last.state = $5
+         LEFT JOIN hookfast.blocked b ON b.event = w.event AND b.endpoint = $1
+         WHERE last.state = $5 AND (b.key IS NULL OR b.key = ANY($6))
            AND (SELECT e.body IS NOT NULL FROM hookfast.events e WHERE e.id = w.event AND e.retention_days = w.days)
            AND (SELECT q.run FROM hookfast.queue q WHERE q.event = w.event AND q.endpoint = $1 LIMIT 1) IS NULL
          ON CONFLICT DO NOTHING",
-        &[
-            (&running.endpoint, Type::INT8),
-            (&shared.clock.now().0, Type::INT8),
-            (&events, Type::UUID_ARRAY),
-            (&classes, Type::INT2_ARRAY),
-            (&dead, Type::INT2),
-        ],
-    )
-    .await
+            &[
+                (&running.endpoint, Type::INT8),
+                (&shared.clock.now().0, Type::INT8),
+                (&events, Type::UUID_ARRAY),
+                (&classes, Type::INT2_ARRAY),
+                (&dead, Type::INT2),
+                (&keys.hashes(), Type::BYTEA_ARRAY),
+            ],
+        )
+        .await?;
+    ordering::promote(tx, &keys, shared.clock.now()).await?;
+    Ok(queued)
 }
 
 async fn advance(

@@ -6,8 +6,8 @@ use super::codec;
 use super::db::Run;
 use super::wire::Uuid;
 use crate::{Result, Sealer};
-use hookfast_core::model::Endpoint;
-use hookfast_core::{AppId, EndpointId};
+use hookfast_core::model::{Endpoint, NewEvent, Route};
+use hookfast_core::{AppId, EndpointId, Error, routing};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio_postgres::types::Type;
@@ -31,6 +31,26 @@ pub(crate) struct AppRoutes {
     pub(crate) version: i64,
     pub(crate) retention_days: u16,
     pub(crate) endpoints: Vec<Routed>,
+}
+
+impl AppRoutes {
+    /// Who gets this event.
+    ///
+    /// # Errors
+    /// `NotFound` when it is for one endpoint that does not exist.
+    pub(crate) fn route(&self, event: &NewEvent) -> hookfast_core::Result<Vec<Routed>> {
+        match event.route {
+            Route::Match => {
+                let wants = |one: &&Routed| routing::wants(&one.endpoint, &event.event_type, &event.channels);
+                Ok(self.endpoints.iter().filter(wants).cloned().collect())
+            }
+            Route::Endpoint(id) => {
+                let found = self.endpoints.iter().find(|one| one.endpoint.id == id);
+                let found = found.ok_or(Error::NotFound { what: "endpoint" })?;
+                Ok(if found.endpoint.disabled.is_some() { Vec::new() } else { vec![found.clone()] })
+            }
+        }
+    }
 }
 
 /// The memory.

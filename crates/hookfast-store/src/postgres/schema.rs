@@ -5,8 +5,11 @@ use crate::migrations::{self, Migration, pending};
 use crate::{Error, Result};
 use tokio_postgres::types::Type;
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "initial", sql: include_str!("migrations/0001_initial.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "initial", sql: include_str!("migrations/0001_initial.sql") },
+    Migration { version: 2, name: "ordering", sql: include_str!("migrations/0002_ordering.sql") },
+    Migration { version: 3, name: "copies", sql: include_str!("migrations/0003_copies.sql") },
+];
 
 /// Any number: who migrates holds this lock.
 const LOCK: i64 = 0x686f_6f6b_6661;

@@ -3,7 +3,7 @@
 use super::held::RowKey;
 use super::statement::Statement;
 use super::wire::Uuid;
-use super::{Shared, claim, codec};
+use super::{Shared, claim, codec, ordering};
 use crate::Result;
 use crate::columns;
 use hookfast_core::delivery::{Cause, DeliveryState};
@@ -123,6 +123,8 @@ pub(crate) struct SettleBatch {
     pub(crate) released: Vec<(RowKey, i64)>,
     memory_ends: EndColumns,
     queue_ends: EndColumns,
+    /// Those of them whose rows have a key.
+    pub(crate) ordered_ends: ordering::Ends,
     memory_waits: WaitColumns,
     queue_waits: WaitColumns,
     attempts: AttemptColumns,
@@ -206,6 +208,9 @@ impl SettleBatch {
         };
         match one.outcome {
             Outcome::End(state, cause) => {
+                if let Some(lease_no) = lease_no {
+                    self.add_ordered(shared, one, endpoint, (state, cause), lease_no);
+                }
                 if state == DeliveryState::Cancelled {
                     counts.entry((endpoint, hour(shared.clock.now().0))).or_default().2 += 1;
                 }
@@ -230,6 +235,20 @@ impl SettleBatch {
                 waits.causes.push(one.attempt.as_ref().map(|attempt| i16::from(attempt.cause.code())));
                 waits.lease_nos.push(lease_no.unwrap_or(0));
             }
+        }
+    }
+
+    fn add_ordered(
+        &mut self,
+        shared: &Shared,
+        one: &Settlement,
+        endpoint: i64,
+        (state, cause): (DeliveryState, Cause),
+        lease_no: i64,
+    ) {
+        let row = RowKey { event: one.key.event.into(), endpoint, run: int(one.key.run) };
+        if let Some(key) = shared.held().order_key(row, lease_no) {
+            self.ordered_ends.add(row.event, row.run, key, ordering::may_hold(state, cause));
         }
     }
 
@@ -294,6 +313,7 @@ impl SettleBatch {
         }
         if !self.queue_ends.events.is_empty() {
             self.queue_ends.write_from_queue(statement);
+            self.ordered_ends.write(statement);
         }
         if !self.memory_waits.events.is_empty() {
             self.memory_waits.write_from_memory(statement);
@@ -362,7 +382,8 @@ impl EndColumns {
                AS s(event, endpoint, run, days, state, cause, tries, attempt, lease_no)),
              qe AS (DELETE FROM hookfast.queue q USING qs s
                WHERE q.event = s.event AND q.endpoint = s.endpoint AND q.run = s.run
-                 AND q.lease_owner = $1 AND q.lease_no = s.lease_no RETURNING q.event, q.endpoint, q.run),
+                 AND q.lease_owner = $1 AND q.lease_no = s.lease_no
+               RETURNING q.event, q.endpoint, q.run, q.retention_days, q.order_key, q.order_no),
              qd AS (INSERT INTO hookfast.deliveries (event, endpoint, run, retention_days, state, cause, tries, attempt)
                SELECT s.event, s.endpoint, s.run, s.days, s.state, s.cause, s.tries, s.attempt
                FROM qs s JOIN qe USING (event, endpoint, run) ON CONFLICT DO NOTHING)",

@@ -1,12 +1,14 @@
 //! One statement made of parts, so that a commit is one round trip and one transaction. The parts that a batch needs decide
 //! its text, so there are few different ones. Must not know any table but `nodes`.
 
+use super::node;
 use std::fmt::Write as _;
 use tokio_postgres::types::{ToSql, Type};
 
 /// The fence that every part joins: without a live node's row nothing is written. `$1` is the incarnation.
-const FENCE: &str =
-    "WITH me AS MATERIALIZED (SELECT FROM hookfast.nodes WHERE incarnation = $1 AND state = 0 FOR SHARE)";
+pub(crate) fn fence() -> String {
+    format!("WITH me AS MATERIALIZED ({})", node::fence_sql())
+}
 
 /// A statement being made.
 pub(crate) struct Statement<'a> {
@@ -16,7 +18,7 @@ pub(crate) struct Statement<'a> {
 
 impl<'a> Statement<'a> {
     pub(crate) fn new(incarnation: &'a i64) -> Self {
-        Self { sql: FENCE.to_owned(), params: vec![(incarnation, Type::INT8)] }
+        Self { sql: fence(), params: vec![(incarnation, Type::INT8)] }
     }
 
     /// Adds a part: in `text` each `@` stands for the next of `params`.

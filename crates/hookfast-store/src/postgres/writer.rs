@@ -5,18 +5,20 @@
 //! transaction has ended, and sends the same batch again: every part of it is idempotent.
 
 use super::accept::{self, AcceptBatch, Added, Answer, Asked, EventColumns, Item, Refused, Replies};
+use super::connect::{Class, class_of};
 use super::db::{Run, Session};
 use super::inbox::Work;
+use super::ordering::{self, Keys};
 use super::settle::{SettleBatch, Urls};
 use super::statement::Statement;
 use super::wire::Uuid;
-use super::{Class, Shared, away, classify, routes};
+use super::{Shared, away, missing, routes};
 use crate::failpoint;
 use crate::handoffs::Handoffs;
 use crate::{Error, Result};
 use hookfast_core::ports::{Accepted, Settlement};
 use hookfast_core::{AppId, Error as PortError};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -54,6 +56,8 @@ struct Committed {
     /// Ids that were stored; `None` is all of them.
     stored: Option<HashSet<Uuid>>,
     found_leases: u64,
+    /// Endpoints where the first row of a key is due now.
+    promoted: BTreeSet<i64>,
 }
 
 /// Runs until the inbox is closed and empty.
@@ -236,6 +240,9 @@ impl Writer {
             shared.dispatch.hand_over(placed.hand_over);
         }
         shared.queued(&placed.queued, placed.queued_numbers);
+        if let Some(session) = &self.session {
+            missing::wake(&shared, session, &committed.promoted).await;
+        }
         if !settle.settlements.is_empty() {
             shared.dispatch.settled(settle.settlements);
         }
@@ -321,11 +328,10 @@ impl Writer {
         settle: SettleBatch,
         replies: &mut Replies,
     ) -> Result<Vec<Item>> {
-        let class = match &error {
-            Error::Postgres(error) => classify(error),
-            Error::Fenced => return Err(error),
-            _ => Class::Refused,
-        };
+        if matches!(error, Error::Fenced) {
+            return Err(error);
+        }
+        let class = class_of(&error);
         let parts = batch.items.len() + settle.settlements.len();
         if class == Class::Data && parts > 1 {
             tracing::warn!(%error, "a commit failed; its halves go by themselves");
@@ -372,10 +378,13 @@ impl Writer {
         let columns = EventColumns::of(&batch.items);
         let done: Vec<i64> = self.handoffs.done().iter().map(|no| no.cast_signed()).collect();
         let statement = compose(&shared.incarnation, batch, &columns, settle, &done);
+        let mut keys = Keys::default();
+        batch.ordered.count(&mut keys);
+        settle.ordered_ends.count(&mut keys);
         let mut undone = 0;
         loop {
             let outcome = match self.open().await {
-                Ok(()) => self.send(&statement).await,
+                Ok(()) => self.send(&statement, &keys).await,
                 Err(error) => Err(error),
             };
             shared.counters.commits.fetch_add(1, Ordering::Relaxed);
@@ -405,12 +414,12 @@ impl Writer {
         }
     }
 
-    async fn send(&mut self, statement: &Statement<'_>) -> Result<Committed> {
-        let Some(session) = &self.session else { return Err(Error::Busy) };
+    async fn send(&mut self, statement: &Statement<'_>, keys: &Keys) -> Result<Committed> {
+        let Some(session) = &mut self.session else { return Err(Error::Busy) };
         failpoint::reach("commit.before");
         self.is_unknown = true;
-        let sent = tokio::time::timeout(STATEMENT_MAX, session.one(statement.sql(), statement.params())).await;
-        let row = sent.map_err(|_| Error::Silent)??;
+        let sent = tokio::time::timeout(STATEMENT_MAX, ordering::send(session, &self.shared, statement, keys)).await;
+        let (row, promoted) = sent.map_err(|_| Error::Silent)??;
         (self.is_unknown, self.lost_at) = (false, None);
         if row.try_get::<_, i64>(0)? == 0 {
             return Err(Error::Fenced);
@@ -419,7 +428,7 @@ impl Writer {
         let all = row.try_get::<_, bool>(1)?;
         let found_leases = row.try_get::<_, i64>(3)?.cast_unsigned();
         let stored = (!all).then(|| stored.unwrap_or_default().into_iter().collect());
-        Ok(Committed { stored, found_leases })
+        Ok(Committed { stored, found_leases, promoted })
     }
 
     /// Makes sure of a connection on which nothing that was lost can come in between.
@@ -460,14 +469,6 @@ impl Writer {
 /// Everybody hears this error.
 fn refused(asked: &[Asked<'_>], error: &PortError) -> Vec<Refused> {
     asked.iter().map(|_| Refused::Answer(Err(error.clone()))).collect()
-}
-
-fn class_of(error: &Error) -> Class {
-    match error {
-        Error::Postgres(error) => classify(error),
-        Error::Connect { .. } | Error::Busy | Error::Silent => Class::Lost,
-        _ => Class::Refused,
-    }
 }
 
 /// The one statement of a commit. It answers: is the fence held, was everything stored, what was, leased rows found.

@@ -58,6 +58,27 @@ impl RecentKeys {
         Ok(recent)
     }
 
+    /// Moves all of them into the table, where nobody uses the store.
+    pub(crate) fn move_all(conn: &Connection) -> Result<()> {
+        let mut recent = Self::load(conn)?;
+        recent.begin_move();
+        let tx = conn.unchecked_transaction()?;
+        loop {
+            let moved = recent.write_some(&tx)?;
+            recent.moved(moved);
+            if moved == 0 {
+                return Ok(tx.commit()?);
+            }
+        }
+    }
+
+    fn begin_move(&mut self) {
+        self.moving = self.keys.keys().copied().collect();
+        self.moving.sort_unstable_by(|a, b| b.cmp(a));
+        self.moving_until = self.newest;
+        self.events = 0;
+    }
+
     /// The event that this key stands for, if it is here and still remembered on day `today`.
     ///
     /// # Errors
@@ -92,10 +113,7 @@ impl RecentKeys {
         self.events += events;
         self.newest = self.newest.max(newest);
         if self.moving.is_empty() && (self.keys.len() >= MOVE_AT_KEYS || self.events >= MOVE_AT_EVENTS) {
-            self.moving = self.keys.keys().copied().collect();
-            self.moving.sort_unstable_by(|a, b| b.cmp(a));
-            self.moving_until = self.newest;
-            self.events = 0;
+            self.begin_move();
         }
     }
 

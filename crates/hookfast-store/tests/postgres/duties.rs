@@ -9,16 +9,16 @@ use hookfast_testkit::world::{eventually, new_application};
 use hookfast_testkit::{Backend as _, Grants, Opened, Place, RecordingDispatch, World, run};
 use std::sync::Arc;
 
-type PostgresWorld = World<PostgresBackend>;
+pub(super) type PostgresWorld = World<PostgresBackend>;
 
 /// Runs a test with a store of its own, where there is a server.
-fn in_a_world(grants: Grants, test: impl AsyncFnOnce(PostgresWorld)) {
+pub(super) fn in_a_world(grants: Grants, test: impl AsyncFnOnce(PostgresWorld)) {
     if PostgresBackend::can_run() {
         run(async { test(World::new(grants).await).await });
     }
 }
 
-async fn another_node(world: &PostgresWorld) -> Opened {
+pub(super) async fn another_node(world: &PostgresWorld) -> Opened {
     let dispatch = RecordingDispatch::new(Grants::None);
     let place = Place { ids: Arc::default(), dispatch, ..world.place() };
     PostgresBackend::open(world.ground(), place).await.unwrap()

@@ -117,6 +117,8 @@ macro_rules! conformance_suite {
                 attempts_are_filtered
                 stats_count_by_the_hour
                 totals_count_what_waits
+                the_oldest_that_waits_is_known
+                the_owner_of_an_id_is_found
             }
             listing {
                 applications_page_both_ways

@@ -4,7 +4,7 @@ use crate::world::{any_attempt, any_event, first_page};
 use crate::{Backend, Grants, World};
 use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::model::{Attempt, NewEvent};
-use hookfast_core::ports::{AttemptFilter, EndpointStats, EventFilter, Outcome};
+use hookfast_core::ports::{AttemptFilter, EndpointStats, EventFilter, Outcome, Thing};
 use hookfast_core::{AppId, EndpointId, ErrorKind, EventId, UnixMs};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -241,4 +241,48 @@ pub async fn totals_count_what_waits<B: Backend>() {
     assert!(totals.commits > before.commits && totals.disk_bytes > 0 && totals.disk_free_bytes != Some(0));
     world.settle(claim.deliveries.iter().map(|delivery| world.delivered(delivery)).collect()).await;
     assert_eq!(world.store().reading.totals().await.unwrap().queue_rows, 2);
+}
+
+/// Of what waits for an endpoint, whatever is due first; of nobody else.
+pub async fn the_oldest_that_waits_is_known<B: Backend>() {
+    let world = World::<B>::new(Grants::None).await;
+    let app = world.app().await.id;
+    let (endpoint, other) = (world.endpoint(app).await.id, world.endpoint(app).await.id);
+    let reading = &world.store().reading;
+    assert_eq!(reading.oldest_waiting(app, endpoint).await.unwrap(), None);
+    let first = world.accept_plain(app).await;
+    world.clock.advance_ms(5_000);
+    let second = world.accept_plain(app).await;
+    assert_eq!(reading.oldest_waiting(app, endpoint).await.unwrap(), Some(first.time()));
+    let claim = world.claim(endpoint, 1).await;
+    world.settle(claim.deliveries.iter().map(|delivery| world.retried(delivery, 3_600_000)).collect()).await;
+    assert_eq!(reading.oldest_waiting(app, endpoint).await.unwrap(), Some(first.time()), "although it is due last");
+    let claim = world.claim(other, 1).await;
+    world.settle(claim.deliveries.iter().map(|delivery| world.delivered(delivery)).collect()).await;
+    assert_eq!(reading.oldest_waiting(app, other).await.unwrap(), Some(second.time()));
+    let stranger = world.app().await.id;
+    assert_eq!(reading.oldest_waiting(stranger, endpoint).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// An id alone leads to its application, within the organisation; what is deleted leads nowhere.
+pub async fn the_owner_of_an_id_is_found<B: Backend>() {
+    let world = World::<B>::new(Grants::None).await;
+    let (app, other) = (world.app().await, world.app().await);
+    let endpoint = world.endpoint(app.id).await.id;
+    let event = world.accept_plain(app.id).await;
+    let elsewhere = world.accept_plain(other.id).await;
+    let reading = &world.store().reading;
+    for (thing, owner) in
+        [(Thing::Event(event), app.id), (Thing::Endpoint(endpoint), app.id), (Thing::Event(elsewhere), other.id)]
+    {
+        assert_eq!(reading.owner(&app.org, thing).await.unwrap(), owner);
+        let stranger = "org_stranger".parse().unwrap();
+        assert_eq!(reading.owner(&stranger, thing).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    let unknown = Thing::Event(EventId::from_halves(event.high(), event.low() ^ 1));
+    assert_eq!(reading.owner(&app.org, unknown).await.unwrap_err().kind(), ErrorKind::NotFound);
+    world.store().endpoints.delete_endpoint(app.id, endpoint).await.unwrap();
+    assert_eq!(reading.owner(&app.org, Thing::Endpoint(endpoint)).await.unwrap_err().kind(), ErrorKind::NotFound);
+    world.store().applications.delete_application(app.id).await.unwrap();
+    assert_eq!(reading.owner(&app.org, Thing::Event(event)).await.unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -8,10 +8,10 @@ use hookfast_core::model::SecretText;
 use hookfast_core::ports::{
     Accept, Applications, Dispatch, Endpoints, EventTypes, Maintenance, NoDispatch, Queue, Reading, Replays, Tokens,
 };
-use hookfast_core::{Clock, IdGenerator};
+use hookfast_core::{Clock, ErrorKind, IdGenerator};
 use hookfast_store::postgres::{PostgresConfig, PostgresStore};
 use hookfast_store::sqlite::{DirLock, SqliteConfig, SqliteStore, inspect, schema_known};
-use hookfast_store::{Blame, Error, Result};
+use hookfast_store::{Blame, Copied, CopyProgress, Error, Result};
 use std::sync::Arc;
 
 /// How the name begins that a command gives itself on a store that nodes share.
@@ -144,6 +144,26 @@ pub(crate) async fn migrate(config: &Config, clock: Arc<dyn Clock>) -> anyhow::R
     Ok(())
 }
 
+/// Copies the data directory of the configuration into its `store.url`.
+pub(crate) async fn copy(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    progress: impl FnMut(CopyProgress),
+) -> anyhow::Result<Copied> {
+    let Some(url) = &config.store.url else {
+        return Err(Failure::new(Exit::Usage, "name the database to copy into with --to"));
+    };
+    let (from, to) = (sqlite(config), postgres(config, url, Roles::NONE));
+    hookfast_store::copy(from, to, clock, progress).await.map_err(|error| match &error {
+        Error::DataDir { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Failure::new(Exit::NotFound, error.to_string())
+        }
+        // Here the directory is not to be another one.
+        Error::DataDir { .. } | Error::Locked { .. } => Failure::new(Exit::Failed, error.to_string()),
+        _ => failure(error),
+    })
+}
+
 /// What a store that does not open means for a command: one sentence that says what to do.
 pub(crate) fn failure(error: Error) -> anyhow::Error {
     let advice = match &error {
@@ -159,6 +179,7 @@ pub(crate) fn failure(error: Error) -> anyhow::Error {
         Blame::Named => Exit::Usage,
         Blame::Missing => Exit::NotFound,
         Blame::Denied => Exit::Refused,
+        Blame::Store if error.kind() == ErrorKind::Conflict => Exit::Conflict,
         Blame::Store => Exit::Failed,
     };
     Failure::new(exit, format!("{error}{advice}"))

@@ -1,21 +1,34 @@
 //! The command line: which commands there are, and on what kind of runtime each runs. What a command does is in its
 //! own file.
 
+mod app;
+mod attempt;
 mod bench;
 mod completions;
 mod config;
+mod delivery;
 mod demo;
+mod dlq;
 mod doctor;
+mod endpoint;
+mod event;
 mod examples;
+mod explain;
 mod fill;
 mod listen;
+mod listing;
 mod man;
 mod migrate;
+mod naming;
 mod nodes;
+mod replaying;
+mod scope;
 mod send;
 mod serve;
 mod signature;
+mod store;
 mod table;
+mod tail;
 mod token;
 
 use crate::exit::Exit;
@@ -40,9 +53,18 @@ enum Command {
     Serve(serve::Args),
     Send(send::Args),
     Listen(listen::Args),
+    Explain(explain::Args),
+    App(app::Args),
+    Endpoint(endpoint::Args),
+    Event(event::Args),
+    Delivery(delivery::Args),
+    Attempt(attempt::Args),
+    Dlq(dlq::Args),
+    Tail(tail::Args),
     Token(token::Args),
     Nodes(nodes::Args),
     Migrate(migrate::Args),
+    Store(store::Args),
     Bench(bench::Args),
     Sign(signature::sign::Args),
     Verify(signature::verify::Args),
@@ -62,9 +84,18 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args),
         Command::Send(args) => on_one_thread(send::run(args)),
         Command::Listen(args) => on_one_thread(listen::run(args)),
+        Command::Explain(args) => on_one_thread(explain::run(args)),
+        Command::App(args) => on_one_thread(app::run(args)),
+        Command::Endpoint(args) => on_one_thread(endpoint::run(args)),
+        Command::Event(args) => on_one_thread(event::run(args)),
+        Command::Delivery(args) => on_one_thread(delivery::run(args)),
+        Command::Attempt(args) => on_one_thread(attempt::run(args)),
+        Command::Dlq(args) => on_one_thread(dlq::run(args)),
+        Command::Tail(args) => on_one_thread(tail::run(args)),
         Command::Token(args) => on_one_thread(token::run(args)),
         Command::Nodes(args) => on_one_thread(nodes::run(args)),
         Command::Migrate(args) => on_one_thread(migrate::run(args)),
+        Command::Store(args) => on_one_thread(store::run(args)),
         Command::Sign(args) => signature::sign::run(&args),
         Command::Verify(args) => signature::verify::run(&args),
         Command::Config(args) => config::run(&args),

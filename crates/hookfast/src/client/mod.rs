@@ -46,6 +46,20 @@ impl Target {
         self.token.clone().or_else(|| std::env::var("HOOKFAST_TOKEN").ok().filter(|token| !token.is_empty()))
     }
 
+    /// The flags that lead another command to the same hookfast, to be put behind it. Neither a token nor a store's URL,
+    /// which may hold a password, is repeated.
+    pub(crate) fn flags(&self) -> String {
+        let quoted = |flag: &str, value: &str| format!(" {flag} {}", quoted(value));
+        let mut flags = self.url.as_deref().map_or_else(String::new, |url| quoted("--url", url));
+        if let Some(dir) = &self.config.data_dir {
+            flags.push_str(&quoted("--data-dir", &dir.display().to_string()));
+        }
+        if let Some(file) = &self.config.config {
+            flags.push_str(&quoted("--config", &file.display().to_string()));
+        }
+        flags
+    }
+
     /// Connects: to the URL; else to the shared store; else to the server that holds the data directory; else takes the
     /// directory itself.
     pub(crate) async fn connect(&self) -> anyhow::Result<Api> {
@@ -55,6 +69,16 @@ impl Target {
         }
         let config = crate::config::load(&self.config, &[]).map_err(|faults| config_failure(&faults))?;
         local::connect(&config).await
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
@@ -107,9 +131,19 @@ impl Api {
 
     /// One request. POSTs carry an idempotency key, so that repeating one after a broken connection is safe.
     pub(crate) async fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Answer> {
+        let key = (method == Method::POST).then(|| format!("cli_{:032x}", fastrand::u128(..)));
+        self.keyed(method, path, body, key.as_deref()).await
+    }
+
+    /// A POST without a body that has its effect once for each `key`, whoever sends it; its answer as JSON.
+    pub(crate) async fn post_once(&self, path: &str, key: &str) -> anyhow::Result<Value> {
+        self.keyed(Method::POST, path, Bytes::new(), Some(key)).await?.json()
+    }
+
+    async fn keyed(&self, method: Method, path: &str, body: Bytes, key: Option<&str>) -> anyhow::Result<Answer> {
         let mut request = Request::builder().method(&method).uri(path);
-        if method == Method::POST {
-            request = request.header("idempotency-key", format!("cli_{:032x}", fastrand::u128(..)));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
         }
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");

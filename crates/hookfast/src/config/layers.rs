@@ -232,7 +232,7 @@ fn unknown_section(section: &str) -> String {
 }
 
 /// Edits between two words (Levenshtein), for suggestions.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = i;

@@ -10,7 +10,7 @@ mod rules;
 pub(crate) mod show;
 
 pub(crate) use keys::{Config, HeaderFamily, LogFormat, Migrate};
-pub(crate) use layers::Wrong;
+pub(crate) use layers::{Wrong, distance};
 pub(crate) use nodes::Roles;
 pub(crate) use rules::{duration_ms, show_ms};
 

@@ -17,13 +17,13 @@ const FAULTS: usize = 8;
 const AFTER_FREEZE_US: u64 = 3_000_000;
 
 /// Nodes beside the rig's own server, which is the first.
-struct Cluster {
-    rig: Rig,
+pub(crate) struct Cluster {
+    pub(crate) rig: Rig,
     others: Vec<(ServerConfig, Option<Server>)>,
 }
 
 impl Cluster {
-    async fn start(url: &str, nodes: usize, behaviours: &[Behaviour], env: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(url: &str, nodes: usize, behaviours: &[Behaviour], env: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = ServerConfig::new(BINARY, dir.path().join("node0")).unwrap();
         let lease = format!("{LEASE_MS}ms");
@@ -40,11 +40,11 @@ impl Cluster {
         Self { rig, others }
     }
 
-    fn nodes(&self) -> usize {
+    pub(crate) fn nodes(&self) -> usize {
         self.others.len() + 1
     }
 
-    fn node(&self, number: usize) -> &Server {
+    pub(crate) fn node(&self, number: usize) -> &Server {
         match number.checked_sub(1) {
             None => self.rig.server(),
             Some(other) => self.others[other].1.as_ref().expect("the node runs"),
@@ -52,19 +52,38 @@ impl Cluster {
     }
 
     /// Load through every node.
-    fn load(&self, connections: usize) -> Vec<Load> {
+    pub(crate) fn load(&self, connections: usize) -> Vec<Load> {
         let others = self.others.iter().map(|(config, _)| config.listen);
         std::iter::once(self.rig.config.listen).chain(others).map(|at| self.rig.load_at(at, connections)).collect()
     }
 
-    async fn kill_and_restart(&mut self, number: usize) {
+    pub(crate) async fn kill_and_restart(&mut self, number: usize) {
         match number.checked_sub(1) {
-            None => self.rig.kill_and_restart().await,
+            None => self.rig.kill().await,
             Some(other) => {
                 let from_us = self.rig.clock.now_us();
-                let (config, server) = &mut self.others[other];
-                server.take().expect("the node runs").kill().await.unwrap();
+                self.others[other].1.take().expect("the node runs").kill().await.unwrap();
                 self.rig.kills.push(Kill { from_us, to_us: self.rig.clock.now_us() });
+            }
+        }
+        self.restart(number).await;
+    }
+
+    /// SIGTERM: it ends in order.
+    pub(crate) async fn terminate(&mut self, number: usize) {
+        let status = match number.checked_sub(1) {
+            None => self.rig.terminate().await,
+            Some(other) => self.others[other].1.take().expect("the node runs").terminate(40_000).await.unwrap(),
+        };
+        assert!(status.success(), "{status}");
+    }
+
+    /// Starts a node that ended.
+    pub(crate) async fn restart(&mut self, number: usize) {
+        match number.checked_sub(1) {
+            None => self.rig.restart().await,
+            Some(other) => {
+                let (config, server) = &mut self.others[other];
                 *server = Some(Server::start(config.clone()).await.unwrap());
             }
         }
@@ -92,43 +111,48 @@ impl Cluster {
         self.rig.kills.push(Kill { from_us, to_us: self.rig.clock.now_us() + AFTER_FREEZE_US });
         if ended {
             assert!(time >= Duration::from_millis(LEASE_MS / 2), "it ended after a freeze of {time:?} only");
-            match number.checked_sub(1) {
-                None => self.rig.restart().await,
-                Some(other) => {
-                    let (config, server) = &mut self.others[other];
-                    *server = Some(Server::start(config.clone()).await.unwrap());
-                }
-            }
+            self.restart(number).await;
         }
     }
 
     /// Ends the load and judges; nothing may be leased or handed over for ever.
-    async fn assert_sound(&self, loads: Vec<Load>) -> LoadReport {
-        let mut whole: Option<LoadReport> = None;
-        for load in loads {
-            let report = load.stop().await;
-            assert_eq!(report.gave_up, None);
-            match &mut whole {
-                None => whole = Some(report),
-                Some(whole) => {
-                    whole.acked[0].extend(report.acked[0].iter().copied());
-                    whole.counts.accepted += report.counts.accepted;
-                }
-            }
-        }
-        let report = whole.expect("a load");
+    pub(crate) async fn assert_sound(&self, loads: Vec<Load>) -> LoadReport {
+        let report = stop(loads).await;
         self.rig.assert_sound(&report).await;
         report
     }
+
+    /// The same where nobody died: nothing may have come twice.
+    pub(crate) async fn assert_sound_without_repeats(&self, loads: Vec<Load>) {
+        let report = self.assert_sound(loads).await;
+        assert_eq!(self.rig.judge(&report).await.0.repeats.len(), 0);
+    }
 }
 
-async fn more(loads: &[Load], events: u64) {
+/// Ends loads; one report of all.
+pub(crate) async fn stop(loads: Vec<Load>) -> LoadReport {
+    let mut whole: Option<LoadReport> = None;
+    for load in loads {
+        let report = load.stop().await;
+        assert_eq!(report.gave_up, None);
+        match &mut whole {
+            None => whole = Some(report),
+            Some(whole) => {
+                whole.acked[0].extend(report.acked[0].iter().copied());
+                whole.counts.accepted += report.counts.accepted;
+            }
+        }
+    }
+    whole.expect("a load")
+}
+
+pub(crate) async fn more(loads: &[Load], events: u64) {
     for load in loads {
         load.reach(load.progress.counts().accepted + events).await;
     }
 }
 
-fn goes_on(done: usize, started: Instant) -> bool {
+pub(crate) fn goes_on(done: usize, started: Instant) -> bool {
     torture().map_or(done < FAULTS, |limit| started.elapsed() < limit)
 }
 
@@ -194,9 +218,7 @@ async fn a_database_that_restarts_or_drops_every_connection_loses_nothing() {
         faults += 1;
     }
     more(&loads, 50).await;
-    let report = cluster.assert_sound(loads).await;
-    // Nobody died, so nothing may have come twice.
-    assert_eq!(cluster.rig.judge(&report).await.0.repeats.len(), 0);
+    cluster.assert_sound_without_repeats(loads).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -208,8 +230,7 @@ async fn two_nodes_deliver_each_event_once() {
         let cluster = Cluster::start(&database.url(), 2, &[Behaviour::Ok, Behaviour::FailFirst(1)], &env).await;
         let loads = cluster.load(8);
         more(&loads, 1_000).await;
-        let report = cluster.assert_sound(loads).await;
-        assert_eq!(cluster.rig.judge(&report).await.0.repeats.len(), 0);
+        cluster.assert_sound_without_repeats(loads).await;
     }
 }
 

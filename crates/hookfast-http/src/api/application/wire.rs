@@ -22,7 +22,7 @@ pub(crate) struct ApplicationIn {
     /// The caller's own name for it, unique in the organisation.
     #[schema(min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
     pub(crate) uid: Option<String>,
-    /// Deliveries per second over all its endpoints. Also read as `rateLimit`.
+    /// Deliveries per second over all its endpoints: kept, not enforced yet. Also read as `rateLimit`.
     #[schema(minimum = 1)]
     pub(super) throttle_rate: Option<u16>,
     /// The caller's own data; at most 4,096 bytes of JSON.
@@ -72,7 +72,7 @@ pub(super) struct ApplicationPatchIn {
     /// The caller's own name for it.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
     uid: Option<Option<String>>,
-    /// Deliveries per second over all its endpoints. Also read as `rateLimit`.
+    /// Deliveries per second over all its endpoints: kept, not enforced yet. Also read as `rateLimit`.
     #[schema(value_type = Option<u16>, minimum = 1)]
     throttle_rate: Option<Option<u16>>,
     /// The caller's own data, whole.
@@ -128,7 +128,7 @@ pub(super) struct ApplicationOut {
     uid: Option<String>,
     /// Its display name.
     name: String,
-    /// Deliveries per second over all its endpoints.
+    /// Deliveries per second over all its endpoints: kept, not enforced yet.
     throttle_rate: Option<u16>,
     /// The same, under its old name.
     #[serde(skip_serializing_if = "Option::is_none")]

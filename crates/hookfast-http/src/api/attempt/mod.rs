@@ -6,6 +6,8 @@ mod filters;
 mod get;
 mod wire;
 
+pub(crate) use wire::MessageAttemptOut;
+
 use crate::router::Shared;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;

@@ -14,7 +14,7 @@ const NO_CONTENT: &str = "{}";
 /// One try of a delivery.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct MessageAttemptOut {
+pub(crate) struct MessageAttemptOut {
     /// Its id.
     #[schema(value_type = String)]
     id: Text<AttemptId>,
@@ -52,7 +52,7 @@ pub(super) struct MessageAttemptOut {
 }
 
 impl MessageAttemptOut {
-    pub(super) fn of(attempt: Attempt, with_content: bool) -> Self {
+    pub(crate) fn of(attempt: Attempt, with_content: bool) -> Self {
         let (status, status_text) = if attempt.cause == Cause::Ok { (0, "success") } else { (2, "fail") };
         Self {
             id: Text(attempt.id),

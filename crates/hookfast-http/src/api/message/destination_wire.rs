@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// An endpoint that a message goes to, and how far it came.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct MessageEndpointOut {
+pub(crate) struct MessageEndpointOut {
     #[serde(flatten)]
     endpoint: EndpointOut,
     /// 0 delivered, 1 not tried yet, 2 failed for good or cancelled, 3 to be tried again.

@@ -10,6 +10,7 @@ mod message_in;
 mod resend;
 mod wire;
 
+pub(crate) use destination_wire::MessageEndpointOut;
 pub(crate) use filters::EventWindow;
 pub(crate) use message_in::read_payload;
 pub(crate) use wire::MessageOut;

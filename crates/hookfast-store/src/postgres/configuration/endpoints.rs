@@ -5,9 +5,9 @@ use crate::page::PageSql;
 use crate::postgres::changes::Change;
 use crate::postgres::db::{Params, Run};
 use crate::postgres::wire::Uuid;
-use crate::postgres::{PostgresStore, Shared, codec, keys};
+use crate::postgres::{PostgresStore, Shared, codec, keys, ordering};
 use crate::{Error, Result, Sealer, columns, edit};
-use hookfast_core::model::{CallerKey, Disabled, Endpoint, SecretText};
+use hookfast_core::model::{CallerKey, Disabled, Endpoint, OnDead, SecretText};
 use hookfast_core::ports::{BoxFuture, Created, EndpointPatch, Endpoints, NewEndpoint, Page, PageOf};
 use hookfast_core::{AppId, EndpointId, Error as PortError};
 use std::sync::Arc;
@@ -122,6 +122,10 @@ async fn update(edit: &mut Edit<'_>, app: AppId, id: EndpointId, patch: Endpoint
     check_uid_free(edit, app, patch.uid.as_ref().and_then(Option::as_deref), Some(id)).await?;
     edit::change_endpoint(&mut endpoint, patch, edit.shared.clock.now())?;
     store(edit, &endpoint).await?;
+    if endpoint.ordering.as_ref().is_none_or(|ordering| ordering.on_dead != OnDead::Block) {
+        let no = number(&edit.tx, app, id).await?;
+        edit.due = ordering::free_endpoint(&edit.tx, edit.shared, no).await?;
+    }
     Ok(Arc::new(endpoint))
 }
 

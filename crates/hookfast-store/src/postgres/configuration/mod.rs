@@ -13,11 +13,12 @@ pub(crate) use health::{Marks, store_marks};
 use super::changes::{self, Change};
 use super::db::{Run, Tx};
 use super::wire::Uuid;
-use super::{PostgresStore, Shared};
+use super::{PostgresStore, Shared, missing};
 use crate::page::PageSql;
 use crate::{Error, Result};
 use hookfast_core::ports::BoxFuture;
 use hookfast_core::{AppId, Error as PortError};
+use std::collections::BTreeSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -26,6 +27,8 @@ pub(crate) struct Edit<'t> {
     pub(crate) shared: &'t Shared,
     pub(crate) tx: Tx<'t>,
     pub(crate) changes: Vec<Change>,
+    /// Endpoints, by number, where something is due because of it.
+    pub(crate) due: BTreeSet<i64>,
 }
 
 /// Runs `work` in a transaction of its own. When it fails nothing is changed; dropped while it runs, it is done whole or
@@ -49,11 +52,15 @@ where
     T: Send,
 {
     let mut session = shared.db.session().await?;
-    let mut edit = Edit { shared, tx: session.begin().await?, changes: Vec::new() };
-    let value = work(&mut edit).await?;
-    changes::publish(shared, &edit.tx, &edit.changes).await?;
-    edit.tx.commit().await?;
-    Ok((value, edit.changes))
+    let (value, changes, due) = {
+        let mut edit = Edit { shared, tx: session.begin().await?, changes: Vec::new(), due: BTreeSet::new() };
+        let value = work(&mut edit).await?;
+        changes::publish(shared, &edit.tx, &edit.changes).await?;
+        edit.tx.commit().await?;
+        (value, edit.changes, edit.due)
+    };
+    missing::wake(shared, &session, &due).await;
+    Ok((value, changes))
 }
 
 impl PostgresStore {

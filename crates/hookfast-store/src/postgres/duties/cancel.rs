@@ -20,15 +20,15 @@ pub(super) async fn step(tx: &Tx<'_>, shared: &Shared) -> Result<Work> {
     let waiting = tx
         .rows(
             "SELECT q.* FROM unnest($1::bigint[]) AS c (endpoint) CROSS JOIN LATERAL (
-               SELECT event, endpoint, run FROM hookfast.queue WHERE endpoint = c.endpoint AND lease_owner IS NULL
-               LIMIT $2 FOR UPDATE SKIP LOCKED) q
+               SELECT event, endpoint, run, order_key FROM hookfast.queue
+               WHERE endpoint = c.endpoint AND lease_owner IS NULL LIMIT $2) q
              LIMIT $2",
             &[(&page, Type::INT8_ARRAY), (&ROWS_PER_STEP, Type::INT8)],
         )
         .await?;
-    let rows = ends::end(tx, shared, &waiting, DeliveryState::Cancelled, Cause::EndpointDeleted).await?;
-    if rows > 0 {
-        return Ok(Work { rows, more: true, ..Work::default() });
+    let work = ends::end(tx, shared, &waiting, DeliveryState::Cancelled, Cause::EndpointDeleted).await?;
+    if work.rows > 0 {
+        return Ok(Work { more: true, ..work });
     }
     forget(tx, shared, &page).await?;
     Ok(Work { more: walk.done(tx, &page).await?, ..Work::default() })
@@ -39,9 +39,13 @@ async fn forget(tx: &Tx<'_>, shared: &Shared, page: &[i64]) -> Result<()> {
     let before = shared.clock.now().minus_ms(LOOKED_AFTER_MS).0;
     // Two questions about the queue, since each of its indexes holds either what is leased or what is not.
     tx.change(
-        "DELETE FROM hookfast.cancels c WHERE endpoint = ANY($1) AND deleted_at < $2
+        "WITH gone AS (DELETE FROM hookfast.cancels c WHERE endpoint = ANY($1) AND deleted_at < $2
            AND NOT EXISTS (SELECT FROM hookfast.queue q WHERE q.endpoint = c.endpoint AND q.lease_owner IS NULL)
-           AND NOT EXISTS (SELECT FROM hookfast.queue q WHERE q.endpoint = c.endpoint AND q.lease_owner IS NOT NULL)",
+           AND NOT EXISTS (SELECT FROM hookfast.queue q WHERE q.endpoint = c.endpoint AND q.lease_owner IS NOT NULL)
+           RETURNING endpoint),
+         held_up AS (DELETE FROM hookfast.blocked b USING gone WHERE b.endpoint = gone.endpoint),
+         throttled AS (DELETE FROM hookfast.duties d USING gone WHERE d.name = 'throttle:' || gone.endpoint)
+         DELETE FROM hookfast.ordering o USING gone WHERE o.endpoint = gone.endpoint",
         &[(&page, Type::INT8_ARRAY), (&before, Type::INT8)],
     )
     .await?;

@@ -28,14 +28,14 @@ pub(super) async fn step(tx: &Tx<'_>, shared: &Shared) -> Result<Work> {
     let waiting = tx
         .rows(
             "SELECT q.* FROM unnest($1::bigint[], $2::bigint[]) AS t (endpoint, before) CROSS JOIN LATERAL (
-               SELECT event, endpoint, run FROM hookfast.queue
+               SELECT event, endpoint, run, order_key FROM hookfast.queue
                WHERE endpoint = t.endpoint AND due < t.before AND lease_owner IS NULL
-               ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED) q
+               ORDER BY due LIMIT $3) q
              LIMIT $3",
             &[(&page, Type::INT8_ARRAY), (&before, Type::INT8_ARRAY), (&ROWS_PER_STEP, Type::INT8)],
         )
         .await?;
-    let rows = ends::end(tx, shared, &waiting, DeliveryState::Dead, Cause::EndpointDown).await?;
-    let more = if rows > 0 { true } else { walk.done(tx, &page).await? };
-    Ok(Work { rows, more, ..Work::default() })
+    let work = ends::end(tx, shared, &waiting, DeliveryState::Dead, Cause::EndpointDown).await?;
+    let more = if work.rows > 0 { true } else { walk.done(tx, &page).await? };
+    Ok(Work { more, ..work })
 }

@@ -170,7 +170,10 @@ async fn nodes(shared: &Shared) -> Result<Vec<Node>> {
         .rows(
             "SELECT n.incarnation, n.name, n.version, n.state, n.started_at, coalesce(b.seen_at, n.started_at),
                (SELECT count(*) FROM hookfast.queue q WHERE q.lease_owner = n.incarnation),
-               ARRAY(SELECT d.name FROM hookfast.duties d WHERE d.owner = n.incarnation AND n.state = 0 ORDER BY d.name)
+               ARRAY(SELECT d.name FROM hookfast.duties d WHERE d.owner = n.incarnation AND n.state = 0
+                 AND d.name NOT LIKE 'throttle:%' ORDER BY d.name),
+               (SELECT count(*) FROM hookfast.duties d WHERE d.owner = n.incarnation AND n.state = 0
+                 AND d.name LIKE 'throttle:%')
              FROM hookfast.nodes n LEFT JOIN hookfast.beats b USING (incarnation)
              WHERE n.state = 0 OR n.ended_at > $1 ORDER BY n.incarnation DESC LIMIT $2",
             &[(&since, Type::INT8), (&NODES_MAX, Type::INT8)],
@@ -180,6 +183,10 @@ async fn nodes(shared: &Shared) -> Result<Vec<Node>> {
 }
 
 fn read_node(row: &Row) -> Result<Node> {
+    let (mut duties, throttles): (Vec<String>, i64) = (row.try_get(7)?, row.try_get(8)?);
+    if throttles > 0 {
+        duties.push(format!("throttles: {throttles}"));
+    }
     Ok(Node {
         incarnation: codec::narrow(row.try_get::<_, i64>(0)?)?,
         name: row.try_get(1)?,
@@ -193,7 +200,7 @@ fn read_node(row: &Row) -> Result<Node> {
         started_at: UnixMs(row.try_get(4)?),
         seen_at: UnixMs(row.try_get(5)?),
         claimed: codec::narrow(row.try_get::<_, i64>(6)?)?,
-        duties: row.try_get(7)?,
+        duties,
     })
 }
 

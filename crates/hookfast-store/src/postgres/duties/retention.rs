@@ -7,7 +7,7 @@ use crate::Result;
 use crate::postgres::db::{Run, Tx};
 use crate::postgres::partitions::{self, HISTORY, day, lowest_of_day, width_days};
 use crate::postgres::wire::Uuid;
-use crate::postgres::{Shared, codec};
+use crate::postgres::{Shared, codec, ordering};
 use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::{EventId, UnixMs};
 use tokio_postgres::types::Type;
@@ -19,12 +19,12 @@ const BLOCKED_PAUSE_MS: u64 = 600_000;
 pub(super) async fn step(tx: &Tx<'_>, shared: &Shared) -> Result<Work> {
     let now = shared.clock.now();
     let tables = Tables::read(tx).await?;
-    let mut rows = 0;
     for class in tables.classes() {
-        rows += end_unfinished(tx, shared, class, now).await?;
-    }
-    if rows > 0 {
-        return Ok(Work { rows, more: true, ..Work::default() });
+        let work = end_unfinished(tx, shared, class, now).await?;
+        // One class in a step: the keys of a second one would be locked out of order.
+        if work.rows > 0 || !work.endpoints.is_empty() {
+            return Ok(Work { more: true, ..work });
+        }
     }
     for class in tables.classes() {
         if let Some(work) = drop_oldest(tx, shared, &tables, class, now).await? {
@@ -34,16 +34,19 @@ pub(super) async fn step(tx: &Tx<'_>, shared: &Shared) -> Result<Work> {
     leftovers::step(tx, &tables, now).await
 }
 
-async fn end_unfinished(tx: &Tx<'_>, shared: &Shared, class: u16, now: UnixMs) -> Result<u64> {
+async fn end_unfinished(tx: &Tx<'_>, shared: &Shared, class: u16, now: UnixMs) -> Result<Work> {
     let before: Uuid = EventId::lowest_at(now.minus_ms(u64::from(class) * DAY_MS)).into();
     let waiting = tx
         .rows(
-            "SELECT event, endpoint, run FROM hookfast.queue WHERE event < $1 AND retention_days = $2
-               AND lease_owner IS NULL ORDER BY event LIMIT $3 FOR UPDATE SKIP LOCKED",
+            "SELECT event, endpoint, run, order_key FROM hookfast.queue WHERE event < $1 AND retention_days = $2
+               AND lease_owner IS NULL ORDER BY event LIMIT $3",
             &[(&before, Type::UUID), (&codec::class(class), Type::INT2), (&ROWS_PER_STEP, Type::INT8)],
         )
         .await?;
-    let Some(oldest) = waiting.first() else { return Ok(0) };
+    let Some(oldest) = waiting.first() else {
+        let endpoints = ordering::free_older(tx, shared, codec::class(class), before, ROWS_PER_STEP).await?;
+        return Ok(Work { endpoints, ..Work::default() });
+    };
     if oldest.try_get::<_, Uuid>(0)? < lowest_of_day(day(now) - i64::from(class) - 1) {
         // It ends late: its end is to be seen for a day all the same.
         postpone(tx, &class.to_string(), now.plus_ms(DAY_MS)).await?;

@@ -2,6 +2,7 @@
 
 use super::events;
 use crate::postgres::db::{Run, Session};
+use crate::postgres::ordering::PARKED;
 use crate::postgres::wire::Uuid;
 use crate::postgres::{Shared, codec, routes};
 use crate::{Result, columns};
@@ -15,11 +16,12 @@ use tokio_postgres::types::Type;
 /// Destinations answered at most.
 const DESTINATIONS_MAX: usize = 10_000;
 
-/// Of each endpoint the latest run. Where a run has both, it has ended: its row is dropped when it is claimed.
+/// Of each endpoint the latest run. Where a run has both, it has ended: its row is dropped when it is claimed. A
+/// parked row has no next try yet.
 const STANDINGS: &str = "SELECT DISTINCT ON (endpoint) endpoint, state, cause, tries, run, due FROM
     (SELECT endpoint, state, cause, tries, run, NULL::int8 AS due FROM hookfast.deliveries WHERE event = $1
      UNION ALL
-     SELECT endpoint, NULL, cause, tries, run, due FROM hookfast.queue WHERE event = $1) t
+     SELECT endpoint, NULL, cause, tries, run, nullif(due, $2) FROM hookfast.queue WHERE event = $1) t
     ORDER BY endpoint, run DESC, state NULLS LAST";
 
 struct Standing {
@@ -47,7 +49,7 @@ fn standing(row: &Row) -> Result<(i64, Standing)> {
 }
 
 async fn standings(session: &Session, event: EventId) -> Result<Vec<(i64, Standing)>> {
-    let rows = session.rows(STANDINGS, &[(&Uuid::from(event), Type::UUID)]).await?;
+    let rows = session.rows(STANDINGS, &[(&Uuid::from(event), Type::UUID), (&PARKED, Type::INT8)]).await?;
     rows.iter().map(standing).collect()
 }
 

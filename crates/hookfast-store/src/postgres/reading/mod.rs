@@ -158,11 +158,7 @@ impl Reading for PostgresStore {
         Box::pin(async move { Ok(stats(&self.shared, app, endpoint, since, until).await?) })
     }
 
-    fn oldest_waiting(
-        &self,
-        app: AppId,
-        endpoint: EndpointId,
-    ) -> BoxFuture<'_, hookfast_core::Result<Option<UnixMs>>> {
+    fn oldest_waiting(&self, app: AppId, endpoint: EndpointId) -> BoxFuture<'_, hookfast_core::Result<Option<UnixMs>>> {
         Box::pin(async move { Ok(oldest_waiting(&self.shared, app, endpoint).await?) })
     }
 

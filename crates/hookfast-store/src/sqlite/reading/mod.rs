@@ -117,11 +117,7 @@ impl Reading for SqliteStore {
         self.readers.read(move |conn| stats(conn, configuration::number(conn, app, endpoint)?, since, until))
     }
 
-    fn oldest_waiting(
-        &self,
-        app: AppId,
-        endpoint: EndpointId,
-    ) -> BoxFuture<'_, hookfast_core::Result<Option<UnixMs>>> {
+    fn oldest_waiting(&self, app: AppId, endpoint: EndpointId) -> BoxFuture<'_, hookfast_core::Result<Option<UnixMs>>> {
         self.readers.read(move |conn| {
             let no = configuration::number(conn, app, endpoint)?;
             let sql = "SELECT min(event) FROM (SELECT event FROM queue WHERE endpoint = ?1 ORDER BY due LIMIT 100000)";
