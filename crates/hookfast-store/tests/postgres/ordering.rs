@@ -81,7 +81,7 @@ impl Seen {
     fn settle(&mut self, world: &PostgresWorld, delivery: &Delivery) -> Settlement {
         self.out.remove(&key_of(delivery));
         self.tries += 1;
-        if self.tries % 3 == 0 {
+        if self.tries.is_multiple_of(3) {
             return world.tried(delivery, Cause::Status, Outcome::Retry { due: world.now() });
         }
         self.delivered.push(delivery.key.event);
