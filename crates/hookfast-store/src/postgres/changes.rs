@@ -230,7 +230,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, target: Target) {
     }
 }
 
-pub(crate) async fn look_for_work(shared: &Shared) {
+async fn look_for_work(shared: &Shared) {
     match claim::waiting(shared, None, 256).await {
         Ok(waiting) => {
             let waiting: Vec<_> = waiting.into_iter().map(|one| (one.endpoint, one.due)).collect();

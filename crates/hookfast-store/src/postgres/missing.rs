@@ -37,12 +37,7 @@ pub(crate) fn hour(time: UnixMs) -> i32 {
 }
 
 /// Queues every routed pair of these events that has neither a delivery nor a queue row, or ends it when its endpoint is
-/// gone; answers how many. Events whose rows are still being made elsewhere are left alone.
-pub(crate) async fn queue_missing(tx: &Tx<'_>, shared: &Shared, events: &[Uuid]) -> Result<u64> {
-    Ok(find(tx, shared, events).await?.pairs)
-}
-
-/// [`queue_missing`], and whom to tell.
+/// gone. Events whose rows are still being made elsewhere are left alone.
 pub(crate) async fn find(tx: &Tx<'_>, shared: &Shared, events: &[Uuid]) -> Result<Made> {
     let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else { return Ok(Made::default()) };
     // The bounds say nothing new; tables are ruled out by them, which a list cannot do.

@@ -5,7 +5,7 @@
 
 use super::db::{Run, Session};
 use super::wire::Uuid;
-use super::{Shared, changes, claim, rescue as taking_over};
+use super::{Shared, claim, rescue as taking_over};
 use crate::{Error, Result, failpoint};
 use hookfast_core::{AttemptId, IdGenerator, UnixMs};
 use std::collections::HashMap;
@@ -257,12 +257,7 @@ pub(crate) async fn rescue(shared: Arc<Shared>) {
             tracing::debug!(%error, "what a lost claim left could not be given back yet");
         }
         match taking_over::step(&shared).await {
-            Ok(true) => {
-                if shared.config.delivers {
-                    changes::look_for_work(&shared).await;
-                }
-                continue;
-            }
+            Ok(true) => continue,
             Ok(false) => {}
             Err(error) => tracing::debug!(%error, "what ended nodes held could not be taken over yet"),
         }

@@ -48,20 +48,25 @@ pub(crate) async fn step(shared: &Shared) -> Result<bool> {
     for row in &taken {
         events.extend(row.try_get::<_, Vec<Uuid>>(0)?);
     }
-    let queued = missing::queue_missing(&tx, shared, &events).await?;
+    let mut made = missing::find(&tx, shared, &events).await?;
     let freed = tx
-        .change(
+        .rows(
             "UPDATE hookfast.queue q SET lease_owner = NULL FROM (
                SELECT event, endpoint, run FROM hookfast.queue WHERE lease_owner = ANY($1)
                LIMIT $2 FOR UPDATE SKIP LOCKED) f
-             WHERE q.event = f.event AND q.endpoint = f.endpoint AND q.run = f.run",
+             WHERE q.event = f.event AND q.endpoint = f.endpoint AND q.run = f.run RETURNING q.endpoint",
             &[(&ended, Type::INT8_ARRAY), (&LEASES_PER_STEP, Type::INT8)],
         )
         .await?;
-    tx.commit().await?;
-    if queued + freed > 0 {
-        tracing::info!(queued, freed, "took over what an ended node held");
-        shared.counters.recovered.fetch_add(queued, Ordering::Relaxed);
+    for row in &freed {
+        made.endpoints.insert(row.try_get(0)?);
     }
-    Ok(!taken.is_empty() || freed > 0)
+    tx.commit().await?;
+    if made.pairs > 0 || !freed.is_empty() {
+        tracing::info!(queued = made.pairs, freed = freed.len(), "took over what an ended node held");
+        shared.counters.recovered.fetch_add(made.pairs, Ordering::Relaxed);
+    }
+    // At once, also by a node that does not deliver: nobody else looks at these rows for some seconds.
+    missing::wake(shared, &session, &made.endpoints).await;
+    Ok(!taken.is_empty() || !freed.is_empty())
 }

@@ -168,11 +168,10 @@ impl Writer {
     /// One commit. When something in it cannot be stored, halves go by themselves. Answers events to be routed anew.
     async fn commit_parts(
         &mut self,
-        batch: AcceptBatch,
+        mut batch: AcceptBatch,
         settle: SettleBatch,
         replies: &mut Replies,
     ) -> Result<Vec<Item>> {
-        let (mut batch, settle) = (batch, settle);
         if batch.is_empty() && settle.is_empty() {
             return Ok(Vec::new());
         }
