@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod error;
 pub mod headers;
 pub mod ids;
+pub mod invoice;
 pub mod limits;
 pub mod model;
 pub mod ordering;
