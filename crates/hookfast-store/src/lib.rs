@@ -9,6 +9,7 @@ mod columns;
 mod copy;
 mod directory;
 mod edit;
+mod emitters;
 mod error;
 mod failpoint;
 mod handoffs;

@@ -5,7 +5,7 @@
 
 use hookfast_core::delivery::DeliveryState;
 use hookfast_core::model::{EventType, NewEvent, OnDead, Ordering, Principal, Scope, SecretText, Token};
-use hookfast_core::ports::{BoxFuture, Duty, NewApplication, OnExisting};
+use hookfast_core::ports::{BoxFuture, Duty, NewApplication, NewEmitter, OnExisting};
 use hookfast_core::{AppId, Clock as _, ErrorKind, EventId, IdGenerator, OrgId, TokenId, UnixMs};
 use hookfast_store::postgres::{PostgresConfig, PostgresStore};
 use hookfast_store::sqlite::{SqliteConfig, SqliteStore};
@@ -99,6 +99,10 @@ impl Grown {
         world.store().replays.recover(app, endpoint.id, UnixMs(0), world.now(), None).await.unwrap();
         world.run(Duty::Tasks).await;
         world.store().endpoints.delete_endpoint(app, gone.id).await.unwrap();
+        let emitter =
+            NewEmitter { app, endpoint: endpoint.id, interval_ns: 7, count: Some(9), event_types: vec!["PAID".into()] };
+        let began = world.store().emitters.start_emitter(emitter).await.unwrap().value.started_at;
+        world.store().emitters.emitted(vec![(endpoint.id, began, 3)]).await.unwrap();
         let keyed = NewEvent { idempotency: Some([3; 16]), ..world.event(app) };
         world.accept(keyed.clone()).await;
         world.dispatch.set_grants(Grants::All);
@@ -162,6 +166,7 @@ async fn everything(store: &Opened, grown: &Grown) -> String {
         writeln!(text, "{:?}", store.reading.attempts_of_endpoint(app, id, any_attempt(), first_page()).await.unwrap())
             .unwrap();
     }
+    writeln!(text, "{:?}", store.emitters.emitters().await.unwrap()).unwrap();
     writeln!(text, "{:?}", store.event_types.event_types(org.clone(), true, first_page()).await.unwrap()).unwrap();
     for token in &grown.tokens {
         assert_eq!(*store.tokens.token(token.hash).await.unwrap(), *token);

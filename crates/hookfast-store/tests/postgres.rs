@@ -54,3 +54,6 @@ mod own_fencing;
 
 #[path = "postgres/ordering.rs"]
 mod own_ordering;
+
+#[path = "postgres/consuming.rs"]
+mod own_consuming;

@@ -1,7 +1,8 @@
 //! What a back-end shows of itself to be tested: how it is opened, and the ports of what was opened.
 
 use hookfast_core::ports::{
-    Accept, Applications, BoxFuture, Dispatch, Endpoints, EventTypes, Maintenance, Queue, Reading, Replays, Tokens,
+    Accept, Applications, BoxFuture, Dispatch, Emitters, Endpoints, EventTypes, Exclusive, Maintenance, Queue, Reading,
+    Replays, Tokens,
 };
 use hookfast_core::{Clock, IdGenerator};
 use std::path::PathBuf;
@@ -67,6 +68,10 @@ pub struct Opened {
     pub replays: Arc<dyn Replays>,
     /// Duties.
     pub maintenance: Arc<dyn Maintenance>,
+    /// Emitters.
+    pub emitters: Arc<dyn Emitters>,
+    /// Work that one node does at a time.
+    pub exclusive: Arc<dyn Exclusive>,
     close: Box<dyn FnOnce() + Send>,
 }
 
@@ -75,7 +80,8 @@ impl Opened {
     /// block.
     pub fn new<S>(store: &Arc<S>, close: impl FnOnce() + Send + 'static) -> Self
     where
-        S: Accept + Queue + Applications + Endpoints + EventTypes + Tokens + Reading + Replays + Maintenance + 'static,
+        S: Accept + Queue + Applications + Endpoints + EventTypes + Tokens + Reading + Replays + Maintenance,
+        S: Emitters + Exclusive + 'static,
     {
         Self {
             accept: Arc::clone(store) as _,
@@ -87,6 +93,8 @@ impl Opened {
             reading: Arc::clone(store) as _,
             replays: Arc::clone(store) as _,
             maintenance: Arc::clone(store) as _,
+            emitters: Arc::clone(store) as _,
+            exclusive: Arc::clone(store) as _,
             close: Box::new(close),
         }
     }

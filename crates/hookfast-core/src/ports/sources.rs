@@ -47,6 +47,8 @@ pub struct RunningEmitter {
     pub emitted: u64,
     /// When it was started; with the endpoint it names this run of it.
     pub started_at: UnixMs,
+    /// Its endpoint is disabled: it makes nothing until that is enabled again.
+    pub is_paused: bool,
 }
 
 /// Emitters, kept so that they outlive processes. Each endpoint has one at most.

@@ -237,6 +237,20 @@ pub(crate) const TABLES: &[Table] = &[
         key: &["id"],
     },
     Table {
+        name: "emitters",
+        columns: &[
+            same("endpoint", Big),
+            same("interval_ns", Big),
+            same("count", Big),
+            same("event_types", Text),
+            same("emitted", Big),
+            same("started_at", Big),
+        ],
+        from: "emitters",
+        filter: ALL,
+        key: &["endpoint"],
+    },
+    Table {
         name: "cancels",
         columns: &[from("endpoint", Big, "c.endpoint"), from("deleted_at", Big, "coalesce(e.deleted_at, 0)")],
         from: "cancels c LEFT JOIN endpoints e ON e.no = c.endpoint",

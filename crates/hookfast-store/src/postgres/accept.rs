@@ -1,6 +1,7 @@
 //! Making events durable: routing, the columns of a batch, and what became of each event.
 
-use super::inbox::AcceptCommand;
+use super::consume::{InvoiceColumns, Marks};
+use super::inbox::{AcceptCommand, FromLog};
 use super::routes::{AppRoutes, Routed};
 use super::statement::Statement;
 use super::wire::Uuid;
@@ -8,6 +9,7 @@ use super::{codec, ordering, partitions};
 use crate::Result;
 use crate::columns;
 use hookfast_core::delivery::DeliveryKey;
+use hookfast_core::invoice::InvoiceEvent;
 use hookfast_core::limits::ROUTED_INLINE_MAX;
 use hookfast_core::model::{Endpoint, NewEvent, Trigger};
 use hookfast_core::ports::{Accepted, Delivery, Dispatch, Hold, Outgoing, Wanted};
@@ -26,6 +28,8 @@ pub(crate) type Answer = hookfast_core::Result<Accepted>;
 /// An event on its way into the store, and whose it is.
 pub(crate) struct Item {
     pub(crate) event: NewEvent,
+    /// What it changes in the table of invoices.
+    pub(crate) invoice: Option<InvoiceEvent>,
     command: usize,
     at: usize,
 }
@@ -33,6 +37,7 @@ pub(crate) struct Item {
 /// A command, and what became of its events so far.
 struct Waiting {
     reply: Option<oneshot::Sender<Vec<Answer>>>,
+    from_log: Option<Box<FromLog>>,
     answers: Vec<Option<Answer>>,
 }
 
@@ -46,16 +51,30 @@ impl Replies {
     pub(crate) fn take(commands: Vec<AcceptCommand>) -> (Self, Vec<Item>) {
         let mut items = Vec::new();
         let mut waiting = Vec::with_capacity(commands.len());
-        for (command, AcceptCommand { events, reply }) in commands.into_iter().enumerate() {
-            waiting.push(Waiting { reply: Some(reply), answers: vec![None; events.len()] });
-            items.extend(events.into_iter().enumerate().map(|(at, event)| Item { event, command, at }));
+        for (command, AcceptCommand { events, mut from_log, reply }) in commands.into_iter().enumerate() {
+            let answers = vec![None; events.len()];
+            let mut invoices = from_log.as_mut().map(|from| std::mem::take(&mut from.invoices)).into_iter().flatten();
+            let item = |(at, event)| Item { event, invoice: invoices.next().flatten(), command, at };
+            items.extend(events.into_iter().enumerate().map(item));
+            waiting.push(Waiting { reply: Some(reply), from_log, answers });
         }
         (Self { waiting }, items)
     }
 
+    /// Positions of the log that a commit of this batch may keep: of the commands that it has all events of.
+    pub(crate) fn mark(&self, batch: &mut AcceptBatch) {
+        for (command, waiting) in self.waiting.iter().enumerate() {
+            let Some(from) = &waiting.from_log else { continue };
+            let ids = || batch.items.iter().filter(|item| item.command == command).map(|item| item.event.id.into());
+            if ids().count() == waiting.answers.len() {
+                batch.marks.add(from, ids());
+            }
+        }
+    }
+
     /// What became of an event; its command is answered with the last one.
     pub(crate) fn put(&mut self, item: &Item, answer: Answer) {
-        let Some(Waiting { reply, answers }) = self.waiting.get_mut(item.command) else { return };
+        let Some(Waiting { reply, answers, .. }) = self.waiting.get_mut(item.command) else { return };
         if let Some(place) = answers.get_mut(item.at) {
             *place = Some(answer);
         }
@@ -68,7 +87,7 @@ impl Replies {
 
     /// Answers every command that still waits. Its events may be stored all the same.
     pub(crate) fn give_up(&mut self, error: &Error) {
-        for Waiting { reply, answers } in &mut self.waiting {
+        for Waiting { reply, answers, .. } in &mut self.waiting {
             if let Some(reply) = reply.take() {
                 let _ = reply.send(answers.drain(..).map(|one| one.unwrap_or_else(|| Err(error.clone()))).collect());
             }
@@ -87,6 +106,8 @@ struct Pair {
 #[derive(Default)]
 pub(crate) struct AcceptBatch {
     pub(crate) items: Vec<Item>,
+    /// How far the log was read.
+    pub(crate) marks: Marks,
     pairs: Vec<Pair>,
     granted: Vec<bool>,
     keys: HashSet<[u8; 16]>,
@@ -279,6 +300,8 @@ impl AcceptBatch {
             ),
             &[],
         );
+        columns.invoices.write(statement);
+        self.marks.write(statement);
         self.write_places(statement);
     }
 
@@ -374,10 +397,12 @@ pub(crate) struct EventColumns<'a> {
     bodies: Vec<&'a [u8]>,
     keys: Vec<Option<&'a [u8]>>,
     key_bodies: Vec<Option<&'a [u8]>>,
+    invoices: InvoiceColumns<'a>,
 }
 
 impl<'a> EventColumns<'a> {
-    pub(crate) fn of(items: &'a [Item]) -> Self {
+    /// `projection` is the part that changes the table of invoices.
+    pub(crate) fn of(items: &'a [Item], projection: Option<&'a str>) -> Self {
         let events = || items.iter().map(|item| &item.event);
         Self {
             event_types: events().map(|event| event.event_type.as_str()).collect(),
@@ -390,6 +415,7 @@ impl<'a> EventColumns<'a> {
             key_bodies: events()
                 .map(|event| event.idempotency.is_some().then_some(event.body_hash.as_slice()))
                 .collect(),
+            invoices: InvoiceColumns::of(items, projection),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What waits for the writer: filled by many, taken whole by one task. Must not know the database.
 
+use hookfast_core::invoice::InvoiceEvent;
 use hookfast_core::model::NewEvent;
-use hookfast_core::ports::{Accepted, Settlement};
+use hookfast_core::ports::{Accepted, Consumer, Settlement};
 use hookfast_core::{Error, Result};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -23,7 +25,20 @@ const SETTLEMENTS_FULL: usize = 512;
 #[derive(Debug)]
 pub(crate) struct AcceptCommand {
     pub(crate) events: Vec<NewEvent>,
+    /// They were read from the log.
+    pub(crate) from_log: Option<Box<FromLog>>,
     pub(crate) reply: oneshot::Sender<Vec<Result<Accepted>>>,
+}
+
+/// What comes with events that were read from the log.
+#[derive(Debug)]
+pub(crate) struct FromLog {
+    pub(crate) consumer: Consumer,
+    pub(crate) positions: Vec<(i32, i64)>,
+    /// As many as events, or none at all.
+    pub(crate) invoices: Vec<Option<InvoiceEvent>>,
+    /// Set before the reply when the positions were kept with the events.
+    pub(crate) advanced: Arc<AtomicBool>,
 }
 
 impl AcceptCommand {

@@ -10,8 +10,11 @@ mod claim;
 mod codec;
 mod configuration;
 mod connect;
+mod consume;
 mod db;
 mod duties;
+mod emitters;
+mod exclusive;
 mod held;
 pub(crate) mod import;
 mod inbox;
@@ -20,6 +23,7 @@ mod missing;
 mod node;
 mod ordering;
 mod partitions;
+mod projection;
 mod reading;
 mod replay;
 mod rescue;
@@ -48,7 +52,7 @@ use routes::Routes;
 pub use schema::SchemaStatus;
 pub use scratch::{Scratch, ServerWork};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -144,6 +148,8 @@ pub(crate) struct Shared {
     pub(crate) marks: configuration::Marks,
     routes: Mutex<Routes>,
     held: Mutex<Held>,
+    /// The part of a commit that changes the table of invoices, once that is prepared.
+    pub(crate) projection: OnceLock<String>,
     elsewhere: Mutex<throttle::Elsewhere>,
     /// Held while rows are claimed or given back.
     claiming: tokio::sync::Mutex<()>,
@@ -252,6 +258,7 @@ impl PostgresStore {
             marks: configuration::Marks::default(),
             routes: Mutex::default(),
             held: Mutex::default(),
+            projection: OnceLock::new(),
             elsewhere: Mutex::default(),
             claiming: tokio::sync::Mutex::default(),
             confirmed: AtomicI64::new(now.0),
@@ -329,8 +336,11 @@ impl Accept for PostgresStore {
     fn accept(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Vec<hookfast_core::Result<Accepted>>> {
         let count = events.len();
         let (reply, answer) = oneshot::channel();
-        let sent =
-            if self.shared.is_away() { Err(away()) } else { self.shared.inbox.accept(AcceptCommand { events, reply }) };
+        let sent = if self.shared.is_away() {
+            Err(away())
+        } else {
+            self.shared.inbox.accept(AcceptCommand { events, from_log: None, reply })
+        };
         Box::pin(async move {
             if let Err(error) = sent {
                 return (0..count).map(|_| Err(error.clone())).collect();

@@ -9,6 +9,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "initial", sql: include_str!("migrations/0001_initial.sql") },
     Migration { version: 2, name: "ordering", sql: include_str!("migrations/0002_ordering.sql") },
     Migration { version: 3, name: "copies", sql: include_str!("migrations/0003_copies.sql") },
+    Migration { version: 4, name: "emitters", sql: include_str!("migrations/0004_emitters.sql") },
+    Migration { version: 5, name: "positions", sql: include_str!("migrations/0005_positions.sql") },
 ];
 
 /// Any number: who migrates holds this lock.

@@ -12,7 +12,7 @@ use super::ordering::{self, Keys};
 use super::settle::{SettleBatch, Urls};
 use super::statement::Statement;
 use super::wire::Uuid;
-use super::{Shared, away, missing, routes};
+use super::{Shared, away, consume, missing, routes};
 use crate::failpoint;
 use crate::handoffs::Handoffs;
 use crate::{Error, Result};
@@ -98,7 +98,8 @@ impl Writer {
             if items.is_empty() && settle.is_empty() {
                 return Ok(());
             }
-            let (batch, repeats) = self.route(items, &mut replies).await;
+            let (mut batch, repeats) = self.route(items, &mut replies).await;
+            replies.mark(&mut batch);
             items = self.commit_parts(batch, std::mem::take(&mut settle), &mut replies).await?;
             items.extend(self.answer_repeats(repeats, &mut replies).await);
         }
@@ -180,7 +181,7 @@ impl Writer {
             Ok(committed) => self.committed(batch, settle, &committed, replies).await,
             Err(error) => {
                 batch.unreserve(self.shared.dispatch.as_ref(), |_| false);
-                self.not_committed(error, batch, settle, replies).await
+                Box::pin(self.not_committed(error, batch, settle, replies)).await
             }
         }
     }
@@ -200,6 +201,7 @@ impl Writer {
     ) -> Result<Vec<Item>> {
         let shared = Arc::clone(&self.shared);
         self.handoffs.deleted(self.handoffs.done().len());
+        batch.marks.committed(|id| committed.stored.as_ref().is_none_or(|stored| stored.contains(&id)));
         let mut stored = committed.stored.clone();
         let others = match &mut stored {
             Some(stored) => self.sort_out(&batch, stored).await,
@@ -336,6 +338,9 @@ impl Writer {
             tracing::warn!(%error, "a commit failed; its halves go by themselves");
             return Box::pin(self.halves(batch, settle, replies)).await;
         }
+        if class == Class::Refused && batch.items.iter().any(|item| item.invoice.is_some()) {
+            return self.without_projected(&error, batch, settle, replies).await;
+        }
         tracing::error!(%error, settlements = settle.settlements.len(), "a commit failed");
         if class == Class::Data {
             // The pair stays with its hand-off row or queue row; only its memory is freed.
@@ -351,6 +356,25 @@ impl Writer {
         let error: PortError = error.into();
         batch.items.iter().for_each(|item| replies.put(item, Err(error.clone())));
         Ok(Vec::new())
+    }
+
+    /// The table of invoices may be gone, or closed to this user: what goes there has to wait, the rest must not.
+    async fn without_projected(
+        &mut self,
+        error: &Error,
+        mut batch: AcceptBatch,
+        settle: SettleBatch,
+        replies: &mut Replies,
+    ) -> Result<Vec<Item>> {
+        tracing::error!(%error, "events of the log cannot be written to public.events");
+        let reason = format!("public.events cannot be written: {error}");
+        for item in &consume::take_projected(&mut batch) {
+            replies.put(item, Err(PortError::Unavailable { reason: reason.clone() }));
+        }
+        let settle = self.settle_batch(settle.settlements).await;
+        let (batch, mut again) = self.route(batch.items, replies).await;
+        again.extend(Box::pin(self.commit_parts(batch, settle, replies)).await?);
+        Ok(again)
     }
 
     async fn halves(&mut self, batch: AcceptBatch, settle: SettleBatch, replies: &mut Replies) -> Result<Vec<Item>> {
@@ -374,7 +398,7 @@ impl Writer {
     /// Sends a batch until it is known to be committed, or known not to be.
     async fn commit(&mut self, batch: &AcceptBatch, settle: &SettleBatch, replies: &mut Replies) -> Result<Committed> {
         let shared = Arc::clone(&self.shared);
-        let columns = EventColumns::of(&batch.items);
+        let columns = EventColumns::of(&batch.items, shared.projection.get().map(String::as_str));
         let done: Vec<i64> = self.handoffs.done().iter().map(|no| no.cast_signed()).collect();
         let statement = compose(&shared.incarnation, batch, &columns, settle, &done);
         let mut keys = Keys::default();

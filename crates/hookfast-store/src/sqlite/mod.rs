@@ -10,6 +10,7 @@ mod configuration;
 mod dedupe;
 mod disk;
 mod duties;
+mod emitters;
 pub(crate) mod export;
 mod fill;
 mod hot;

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "initial", sql: include_str!("migrations/0001_initial.sql") },
     Migration { version: 2, name: "ordering", sql: include_str!("migrations/0002_ordering.sql") },
+    Migration { version: 3, name: "emitters", sql: include_str!("migrations/0003_emitters.sql") },
 ];
 
 /// Brings the schema up to what this binary knows.
@@ -65,7 +66,7 @@ mod tests {
         migrate(&conn).unwrap();
         migrate(&conn).unwrap();
         conn.execute("INSERT INTO migrations VALUES (999, 'future', x'00')", []).unwrap();
-        assert!(matches!(migrate(&conn), Err(Error::NewerSchema { found: 999, known: 2 })));
+        assert!(matches!(migrate(&conn), Err(Error::NewerSchema { found: 999, known: 3 })));
         conn.execute("DELETE FROM migrations WHERE version = 999", []).unwrap();
         conn.execute("UPDATE migrations SET checksum = x'00' WHERE version = 1", []).unwrap();
         assert!(matches!(migrate(&conn), Err(Error::ChangedMigration { version: 1 })));

@@ -59,6 +59,41 @@ fn a_duty_has_one_owner_until_that_one_ends() {
 }
 
 #[test]
+fn exclusive_work_has_one_owner_until_that_one_ends_or_gives_it_up() {
+    in_a_world(Grants::None, async |world| {
+        let (other, exclusive) = (another_node(&world).await, &world.store().exclusive);
+        assert!(other.exclusive.hold("emitters").await.unwrap() && other.exclusive.hold("redis").await.unwrap());
+        assert!(!exclusive.hold("emitters").await.unwrap() && !exclusive.hold("redis").await.unwrap());
+        let nodes = world.store().maintenance.nodes().await.unwrap();
+        assert_eq!(nodes[0].duties, ["emitters", "redis"], "it is seen in the list of nodes");
+        exclusive.release("redis").await.unwrap();
+        assert!(!exclusive.hold("redis").await.unwrap(), "it is another node's to give up");
+        other.exclusive.release("redis").await.unwrap();
+        assert!(exclusive.hold("redis").await.unwrap() && !other.exclusive.hold("redis").await.unwrap());
+        other.close().await;
+        assert!(exclusive.hold("emitters").await.unwrap(), "it is taken over");
+        let too_long = exclusive.hold(&"x".repeat(129)).await.unwrap_err();
+        assert_eq!(too_long.kind(), hookfast_core::ErrorKind::Invalid);
+    });
+}
+
+#[test]
+fn of_many_nodes_that_ask_at_once_one_becomes_the_owner() {
+    in_a_world(Grants::None, async |world| {
+        let others = [another_node(&world).await, another_node(&world).await];
+        let nodes = || [world.store()].into_iter().chain(&others);
+        for round in 0..10 {
+            let name = format!("work {round}");
+            let asked = futures_util::future::join_all(nodes().map(|node| node.exclusive.hold(&name))).await;
+            assert_eq!(asked.iter().filter(|held| *held.as_ref().unwrap()).count(), 1);
+        }
+        for other in others {
+            other.close().await;
+        }
+    });
+}
+
+#[test]
 fn resends_of_one_delivery_at_once_queue_one_run() {
     in_a_world(Grants::None, async |world| {
         let other = another_node(&world).await;

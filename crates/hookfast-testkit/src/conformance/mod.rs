@@ -8,6 +8,7 @@ pub mod claiming;
 pub mod configuring;
 pub mod deleting;
 pub mod duties;
+pub mod emitting;
 pub mod keys;
 pub mod listing;
 pub mod ordering;
@@ -152,6 +153,15 @@ macro_rules! conformance_suite {
                 what_waits_too_long_for_a_disabled_endpoint_ends
                 the_audit_of_a_sound_store_finds_nothing
             }
+            emitting {
+                a_started_emitter_is_kept_until_it_is_stopped
+                emitters_are_listed_by_when_they_were_started
+                progress_only_grows_and_ends_at_the_count
+                an_emitter_follows_its_endpoint
+                no_more_emitters_run_than_may
+                starts_at_once_keep_one
+                exclusive_work_is_held_until_it_is_released
+            }
         }
     };
     (@modules $backend:ty, $promised:expr; $($module:ident { $($promise:ident)* })*) => {
@@ -194,6 +204,7 @@ mod tests {
             include_str!("configuring.rs"),
             include_str!("tokens.rs"),
             include_str!("duties.rs"),
+            include_str!("emitting.rs"),
         ];
         let mut promises = 0;
         for line in files.iter().flat_map(|file| file.lines()) {

@@ -11,7 +11,8 @@ mod retention;
 mod roll_up;
 mod tables;
 
-use super::db::{Run, Session, Tx};
+use super::db::{Run, Session};
+use super::exclusive::owns;
 use super::wire::Uuid;
 use super::{PostgresStore, Shared, codec, missing, node, replay};
 use crate::{Error, Result};
@@ -74,7 +75,7 @@ async fn step(shared: &Shared, duty: Duty) -> Result<Step> {
     }
     let tx = session.begin().await?;
     node::fence(&tx, shared.incarnation).await?;
-    if !owns(&tx, shared, duty).await? {
+    if !owns(&tx, shared, duty.as_str()).await? {
         return Ok(Step::default());
     }
     let work = match duty {
@@ -96,24 +97,6 @@ async fn step(shared: &Shared, duty: Duty) -> Result<Step> {
     }
     tell(shared, &session, &work).await;
     Ok(Step { rows, more: work.more })
-}
-
-/// Is this node the owner? It becomes the owner of what nobody alive owns. Needs the fence: while it is held this node
-/// cannot be declared dead, so nobody takes the duty away before the transaction ends.
-async fn owns(tx: &Tx<'_>, shared: &Shared, duty: Duty) -> Result<bool> {
-    let owner = tx
-        .one(
-            "WITH taken AS (
-               INSERT INTO hookfast.duties AS d (name, owner) VALUES ($1, $2)
-               ON CONFLICT (name) DO UPDATE SET owner = $2 WHERE d.owner <> $2
-                 AND NOT EXISTS (SELECT FROM hookfast.nodes n WHERE n.incarnation = d.owner AND n.state = 0)
-               RETURNING 1)
-             SELECT EXISTS (SELECT FROM taken)
-               OR EXISTS (SELECT FROM hookfast.duties WHERE name = $1 AND owner = $2)",
-            &[(&duty.as_str(), Type::TEXT), (&shared.incarnation, Type::INT8)],
-        )
-        .await?;
-    Ok(owner.try_get(0)?)
 }
 
 async fn tell(shared: &Shared, session: &Session, work: &Work) {
