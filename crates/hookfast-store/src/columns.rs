@@ -75,6 +75,16 @@ pub(crate) fn state_from(code: i64) -> Result<DeliveryState> {
         .ok_or(Error::Damaged { what: "delivery state" })
 }
 
+/// The condition on a column of states that an index of what was not delivered needs in order to be used.
+pub(crate) fn state_is(column: &str, state: Option<DeliveryState>) -> String {
+    let not_delivered = if state == Some(DeliveryState::Delivered) { "" } else { "<> 2" };
+    match state {
+        None => "true".to_owned(),
+        Some(state) if not_delivered.is_empty() => format!("{column} = {}", state_code(state)),
+        Some(state) => format!("{column} {not_delivered} AND {column} = {}", state_code(state)),
+    }
+}
+
 /// A cause from its column.
 pub(crate) fn cause_from(code: u8) -> Result<Cause> {
     Cause::from_code(code).ok_or(Error::Damaged { what: "cause" })

@@ -122,6 +122,5 @@ pub trait LogReaders: Send + Sync {
 
     /// Records of a topic as they stand, for looking at: from each partition's earliest (or `from`) on, at most `max`.
     /// Joins no group and moves nothing.
-    fn peek<'a>(&'a self, topic: &'a str, from: Vec<(i32, i64)>, max: usize)
-    -> BoxFuture<'a, Result<Vec<LogEntry>>>;
+    fn peek<'a>(&'a self, topic: &'a str, from: Vec<(i32, i64)>, max: usize) -> BoxFuture<'a, Result<Vec<LogEntry>>>;
 }

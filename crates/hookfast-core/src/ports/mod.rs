@@ -32,8 +32,8 @@ pub use maintenance::{Duty, Maintenance, Node, NodeState, Step};
 pub use page::{Order, Page, PageOf};
 pub use queue::{Claim, ClaimWanted, HealthMark, Outcome, Queue, Settlement, Waiting};
 pub use reading::{
-    AttemptFilter, Destination, EndpointStats, EventFilter, Reading, Replays, StoreTotals, Task, TaskKind, TaskStatus,
-    Thing,
+    AttemptFilter, Destination, EndedDelivery, EndedFilter, EndpointStats, EventFilter, Reading, Replays, StoreTotals,
+    Task, TaskKind, TaskStatus, Thing,
 };
 pub use sink::{Sink, Try, TryOutcome};
 pub use sources::{EMITTERS_MAX, Emitters, Exclusive, Inbound, NewEmitter, Received, RunningEmitter};

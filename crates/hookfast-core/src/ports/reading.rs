@@ -57,6 +57,38 @@ pub struct Destination {
     pub next_due: Option<UnixMs>,
 }
 
+/// Which ended deliveries of an endpoint.
+#[derive(Clone, Debug)]
+pub struct EndedFilter {
+    /// Only those that ended so; `None` is all.
+    pub state: Option<DeliveryState>,
+    /// Only of events accepted at or after.
+    pub after: UnixMs,
+    /// Only of events accepted before.
+    pub before: UnixMs,
+}
+
+/// A delivery whose latest run has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedDelivery {
+    /// The event.
+    pub event: EventId,
+    /// What happened.
+    pub event_type: String,
+    /// The caller's own id for it.
+    pub uid: Option<String>,
+    /// How it ended.
+    pub state: DeliveryState,
+    /// What it came of.
+    pub cause: Cause,
+    /// Tries made in that run.
+    pub tries: u32,
+    /// The latest run.
+    pub run: u32,
+    /// By what lists are paged; its time is that of the last attempt, or of the end when there was none.
+    pub ended: AttemptId,
+}
+
 /// Something that belongs to an application, named by its id alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thing {
@@ -137,6 +169,15 @@ pub trait Reading: Send + Sync {
         since: UnixMs,
         until: UnixMs,
     ) -> BoxFuture<'_, Result<EndpointStats>>;
+    /// Deliveries to an endpoint whose latest run has ended, by `ended`. What is dead or cancelled is found quickly among
+    /// any number of others.
+    fn ended(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        filter: EndedFilter,
+        page: Page<AttemptId>,
+    ) -> BoxFuture<'_, Result<PageOf<EndedDelivery>>>;
     /// When the oldest event was accepted whose delivery to this endpoint is in the queue; `None` when there is none.
     /// Of very many, the 100,000 that are due first are looked at.
     fn oldest_waiting(&self, app: AppId, endpoint: EndpointId) -> BoxFuture<'_, Result<Option<UnixMs>>>;

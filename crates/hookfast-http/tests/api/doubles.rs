@@ -452,6 +452,25 @@ impl Reading for Memory {
         done(Ok(EndpointStats { success: 5, fail: 4, pending: 3, retrying: 2, cancelled: 1 }))
     }
 
+    fn ended(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        filter: EndedFilter,
+        page: Page<AttemptId>,
+    ) -> BoxFuture<'_, Result<PageOf<EndedDelivery>>> {
+        let state = self.state();
+        let dead = state.events.values().filter(|event| event.app == app).map(|event| {
+            let ended = AttemptId::from_u128(event.id.as_u128());
+            let (event, event_type, uid) = (event.id, event.event_type.clone(), event.uid.clone());
+            let (state, cause) = (DeliveryState::Dead, Cause::Timeout);
+            (ended, EndedDelivery { event, event_type, uid, state, cause, tries: 10, run: 0, ended })
+        });
+        let is_known = state.endpoints.values().any(|one| one.id == endpoint);
+        let all = dead.filter(|_| is_known && filter.state != Some(DeliveryState::Delivered)).collect();
+        done(Ok(paged(all, &page)))
+    }
+
     fn oldest_waiting(&self, _: AppId, _: EndpointId) -> BoxFuture<'_, Result<Option<UnixMs>>> {
         done(Ok(Some(NOW.minus_ms(60_000))))
     }

@@ -11,6 +11,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "copies", sql: include_str!("migrations/0003_copies.sql") },
     Migration { version: 4, name: "emitters", sql: include_str!("migrations/0004_emitters.sql") },
     Migration { version: 5, name: "positions", sql: include_str!("migrations/0005_positions.sql") },
+    Migration { version: 6, name: "undelivered", sql: include_str!("migrations/0006_undelivered.sql") },
 ];
 
 /// Any number: who migrates holds this lock.

@@ -1,11 +1,12 @@
 //! Promises about lists: every page, in both orders and both directions, holds what it should.
 
 use crate::paging::check;
-use crate::world::{any_attempt, any_event, new_application};
+use crate::world::{any_attempt, any_event, first_page, new_application};
 use crate::{Backend, Grants, World};
+use hookfast_core::delivery::DeliveryState;
 use hookfast_core::model::EventType;
-use hookfast_core::ports::{Duty, NewApplication, OnExisting, Order, PageOf};
-use hookfast_core::{AttemptId, EndpointId, EventId, OrgId};
+use hookfast_core::ports::{Duty, EndedFilter, NewApplication, OnExisting, Order, PageOf};
+use hookfast_core::{AttemptId, EndpointId, EventId, OrgId, UnixMs};
 use std::collections::BTreeMap;
 
 const BOTH: [Order; 2] = [Order::Ascending, Order::Descending];
@@ -150,4 +151,51 @@ pub async fn attempts_page_both_ways<B: Backend>() {
         })
         .await;
     }
+}
+
+/// By state: the end of the latest run alone, and none while a later run is under way.
+pub async fn ended_deliveries_page_both_ways<B: Backend>() {
+    let world = World::<B>::new(Grants::None).await;
+    let app = world.app().await.id;
+    let endpoint = world.endpoint(app).await.id;
+    let (mut dead, mut delivered) = (Vec::new(), Vec::new());
+    for n in 0..20_u64 {
+        world.clock.advance_ms(10);
+        let event = world.accept_plain(app).await;
+        let first = world.claim_one(endpoint).await;
+        let end = if n % 3 == 0 { world.delivered(&first) } else { world.dead(&first) };
+        let mut ended = end.attempt.as_ref().unwrap().id;
+        world.settle(vec![end]).await;
+        if n % 5 == 4 {
+            world.store().replays.resend(app, event, endpoint, None).await.unwrap();
+            // Of those, some are dead again, and some are still under way.
+            if n % 10 == 4 {
+                let again = world.dead(&world.claim_one(endpoint).await);
+                ended = again.attempt.as_ref().unwrap().id;
+                world.settle(vec![again]).await;
+                dead.push(ended);
+            } else {
+                world.claim_one(endpoint).await;
+            }
+        } else if n % 3 == 0 {
+            delivered.push(ended);
+        } else {
+            dead.push(ended);
+        }
+    }
+    let mut all = [dead.as_slice(), &delivered].concat();
+    all.sort();
+    let reading = &world.store().reading;
+    let states = [(Some(DeliveryState::Dead), &dead), (Some(DeliveryState::Delivered), &delivered), (None, &all)];
+    for (state, expected) in states {
+        check(expected, &BOTH, async |page| {
+            let filter = EndedFilter { state, after: UnixMs(0), before: UnixMs(i64::MAX) };
+            keys(reading.ended(app, endpoint, filter, page).await.unwrap(), |one| one.ended)
+        })
+        .await;
+    }
+    let filter = EndedFilter { state: Some(DeliveryState::Cancelled), after: UnixMs(0), before: UnixMs(i64::MAX) };
+    assert!(reading.ended(app, endpoint, filter, first_page()).await.unwrap().items.is_empty());
+    let filter = EndedFilter { state: None, after: UnixMs(0), before: UnixMs(1) };
+    assert!(reading.ended(app, endpoint, filter, first_page()).await.unwrap().items.is_empty());
 }

@@ -127,6 +127,7 @@ macro_rules! conformance_suite {
                 event_types_page_both_ways
                 events_page_both_ways
                 attempts_page_both_ways
+                ended_deliveries_page_both_ways
             }
             configuring {
                 an_application_is_kept_and_changed

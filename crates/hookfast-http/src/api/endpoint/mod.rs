@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod ended;
 mod get;
 mod headers_get;
 mod headers_patch;
@@ -34,5 +35,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(headers_get::get_headers, headers_put::put_headers, headers_patch::patch_headers))
         .routes(routes!(stats::get_stats))
         .routes(routes!(recover::recover))
+        .routes(routes!(ended::list_ended))
         .routes(routes!(send_example::send_example))
 }

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod destinations;
+mod ended;
 mod events;
 
 use super::configuration::{app_number, id_range, number, page_of};
@@ -12,7 +13,8 @@ use crate::postgres::wire::Uuid;
 use crate::{Error, Result};
 use hookfast_core::model::{Attempt, Event};
 use hookfast_core::ports::{
-    AttemptFilter, BoxFuture, Destination, EndpointStats, EventFilter, Page, PageOf, Reading, StoreTotals, Thing,
+    AttemptFilter, BoxFuture, Destination, EndedDelivery, EndedFilter, EndpointStats, EventFilter, Page, PageOf,
+    Reading, StoreTotals, Thing,
 };
 use hookfast_core::{AppId, AttemptId, EndpointId, Error as PortError, EventId, OrgId, UnixMs};
 use std::sync::atomic::Ordering;
@@ -156,6 +158,16 @@ impl Reading for PostgresStore {
         until: UnixMs,
     ) -> BoxFuture<'_, hookfast_core::Result<EndpointStats>> {
         Box::pin(async move { Ok(stats(&self.shared, app, endpoint, since, until).await?) })
+    }
+
+    fn ended(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        filter: EndedFilter,
+        page: Page<AttemptId>,
+    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<EndedDelivery>>> {
+        Box::pin(async move { Ok(ended::list(&self.shared, app, endpoint, &filter, &page).await?) })
     }
 
     fn oldest_waiting(&self, app: AppId, endpoint: EndpointId) -> BoxFuture<'_, hookfast_core::Result<Option<UnixMs>>> {

@@ -2,13 +2,15 @@
 
 mod attempts;
 mod destinations;
+mod ended;
 mod events;
 
 use crate::sqlite::{SqliteStore, codec, configuration, disk};
 use crate::{Error, Result};
 use hookfast_core::model::{Attempt, Event};
 use hookfast_core::ports::{
-    AttemptFilter, BoxFuture, Destination, EndpointStats, EventFilter, Page, PageOf, Reading, StoreTotals, Thing,
+    AttemptFilter, BoxFuture, Destination, EndedDelivery, EndedFilter, EndpointStats, EventFilter, Page, PageOf,
+    Reading, StoreTotals, Thing,
 };
 use hookfast_core::{AppId, AttemptId, EndpointId, Error as PortError, EventId, OrgId, UnixMs};
 use rusqlite::{Connection, OptionalExtension};
@@ -115,6 +117,16 @@ impl Reading for SqliteStore {
         until: UnixMs,
     ) -> BoxFuture<'_, hookfast_core::Result<EndpointStats>> {
         self.readers.read(move |conn| stats(conn, configuration::number(conn, app, endpoint)?, since, until))
+    }
+
+    fn ended(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        filter: EndedFilter,
+        page: Page<AttemptId>,
+    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<EndedDelivery>>> {
+        self.readers.read(move |conn| ended::list(conn, configuration::number(conn, app, endpoint)?, &filter, &page))
     }
 
     fn oldest_waiting(&self, app: AppId, endpoint: EndpointId) -> BoxFuture<'_, hookfast_core::Result<Option<UnixMs>>> {
