@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: every check, in the order of what they cost.
 
+use crate::features;
 use crate::program::{cargo, must};
 use crate::stages::Stages;
 use crate::testing::{self, Options};
@@ -11,11 +12,16 @@ pub(crate) fn run() -> bool {
     let mut stages = Stages::default();
     stages.run("fmt", || must(&mut cargo(["fmt", "--all", "--check"])));
     stages.run("clippy", || {
-        must(&mut cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+        let features = features::of_workspace();
+        let what = ["clippy", "--workspace", "--all-targets", "--locked", "--features", &features];
+        must(cargo(what).args(["--", "-D", "warnings"]))
     });
     stages.run("tidy", || if tidy::run()? { Ok(()) } else { bail!("the rules above are broken") });
-    stages
-        .run("doc", || must(cargo(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings")));
+    stages.run("doc", || {
+        let features = features::of_workspace();
+        let what = ["doc", "--workspace", "--no-deps", "--locked", "--features", &features];
+        must(cargo(what).env("RUSTDOCFLAGS", "-D warnings"))
+    });
     let tally = testing::run(&Options { smoke: true, cargo_args: Vec::new() }, &mut stages);
     testing::finish(&stages, tally)
 }

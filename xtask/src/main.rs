@@ -3,7 +3,9 @@
 #![expect(clippy::print_stdout, reason = "what it prints is its output")]
 
 mod ci;
+mod features;
 mod program;
+mod stack;
 mod stages;
 mod testing;
 mod tidy;
@@ -17,6 +19,8 @@ cargo xtask COMMAND
 
   ci                                everything that must hold: fmt, clippy, tidy, doc, test with the demo
   test [--smoke] [CARGO TEST ARGS]  installs what the tests need, runs them, sums them up
+  stack up|status|down|test         the first systems on this machine: real Kafka, PostgreSQL, Redis, nginx, and hookfast;
+                                    [--dir DIR] [--port-base N]; up [--release] [PART…]; down [--wipe]; test [--faults]
   tidy                              the rules of the house that no compiler knows
   torture --minutes N [--seed S]    the crash tests for that long
 
@@ -43,6 +47,7 @@ fn run(mut args: Vec<String>) -> Result<bool> {
     match command.as_str() {
         "ci" if args.is_empty() => Ok(ci::run()),
         "test" => Ok(testing::run_alone(&testing::Options::parse(args))),
+        "stack" => stack::run(&stack::Options::parse(&args)?),
         "tidy" if args.is_empty() => tidy::run(),
         "torture" => torture::run(&torture::Options::parse(&args)?),
         "help" | "--help" | "-h" => {

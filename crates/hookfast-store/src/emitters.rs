@@ -1,7 +1,7 @@
 //! Emitters as rows have them, whatever the database. Must not know SQL.
 
 use crate::{Error, Result, columns};
-use hookfast_core::ports::{EMITTERS_MAX, NewEmitter, RunningEmitter};
+use hookfast_core::ports::{EMITTERS_MAX, EmitterProgress, NewEmitter, RunningEmitter};
 use hookfast_core::{AppId, EndpointId, Error as PortError, UnixMs};
 
 /// The columns of one, as they were read.
@@ -11,7 +11,9 @@ pub(crate) struct EmitterColumns<'r> {
     pub(crate) interval_ns: i64,
     pub(crate) count: Option<i64>,
     pub(crate) event_types: &'r str,
-    pub(crate) emitted: i64,
+    pub(crate) made: i64,
+    pub(crate) skipped_ms: i64,
+    pub(crate) unsure: i64,
     pub(crate) started_at: i64,
     pub(crate) is_paused: bool,
 }
@@ -27,7 +29,11 @@ impl EmitterColumns<'_> {
                 count: self.count.map(whole).transpose()?,
                 event_types: columns::from_json(self.event_types, "list of event types")?,
             },
-            emitted: whole(self.emitted)?,
+            progress: EmitterProgress {
+                made: whole(self.made)?,
+                skipped_ms: whole(self.skipped_ms)?,
+                unsure: whole(self.unsure)?,
+            },
             started_at: UnixMs(self.started_at),
             is_paused: self.is_paused,
         })

@@ -5,7 +5,7 @@
 
 use hookfast_core::delivery::DeliveryState;
 use hookfast_core::model::{EventType, NewEvent, OnDead, Ordering, Principal, Scope, SecretText, Token};
-use hookfast_core::ports::{BoxFuture, Duty, NewApplication, NewEmitter, OnExisting};
+use hookfast_core::ports::{BoxFuture, Duty, EmitterProgress, NewApplication, NewEmitter, OnExisting};
 use hookfast_core::{AppId, Clock as _, ErrorKind, EventId, IdGenerator, OrgId, TokenId, UnixMs};
 use hookfast_store::postgres::{PostgresConfig, PostgresStore};
 use hookfast_store::sqlite::{SqliteConfig, SqliteStore};
@@ -102,7 +102,12 @@ impl Grown {
         let emitter =
             NewEmitter { app, endpoint: endpoint.id, interval_ns: 7, count: Some(9), event_types: vec!["PAID".into()] };
         let began = world.store().emitters.start_emitter(emitter).await.unwrap().value.started_at;
-        world.store().emitters.emitted(vec![(endpoint.id, began, 3)]).await.unwrap();
+        world
+            .store()
+            .emitters
+            .emitted(vec![(endpoint.id, began, EmitterProgress { made: 3, skipped_ms: 5, unsure: 2 })])
+            .await
+            .unwrap();
         let keyed = NewEvent { idempotency: Some([3; 16]), ..world.event(app) };
         world.accept(keyed.clone()).await;
         world.dispatch.set_grants(Grants::All);

@@ -11,8 +11,11 @@ pub mod backend;
 pub mod clock;
 pub mod conformance;
 pub mod dispatch;
+pub mod kafka;
+pub mod nginx;
 pub mod paging;
 pub mod postgres;
+pub mod redis;
 mod skip;
 pub mod world;
 

@@ -1,10 +1,12 @@
 //! `cargo xtask test`: makes ready what tests need, runs them with plain `cargo test`, says what came of it.
 
-mod postgres;
-mod services;
+pub(crate) mod kafka;
+pub(crate) mod postgres;
+pub(crate) mod services;
 mod smoke;
 mod tally;
 
+use crate::features;
 use crate::program::{cargo, each_line, in_ci, must};
 use crate::stages::Stages;
 use anyhow::{Result, bail};
@@ -77,7 +79,8 @@ pub(crate) fn run(options: &Options, stages: &mut Stages) -> Tally {
     let selection =
         if options.cargo_args.is_empty() { vec!["--workspace".to_owned()] } else { options.cargo_args.clone() };
     let what: Vec<&String> = selection.iter().take_while(|arg| *arg != "--").collect();
-    if stages.run("build", || must(cargo(["test", "--no-run"]).args(&what))).is_none() {
+    let build = || must(cargo(["test", "--no-run", "--features", &features::of_selection(&selection)]).args(&what));
+    if stages.run("build", build).is_none() {
         return tally;
     }
     let mut skips = BTreeSet::new();
@@ -104,7 +107,7 @@ fn run_tests(selection: &[String], running: &Running, tally: &mut Tally, skips: 
     let before = tally.failed;
     let log = std::env::temp_dir().join(format!("hookfast-skips-{}.log", std::process::id()));
     std::fs::write(&log, "")?;
-    let mut command = cargo(["test", "--no-fail-fast"]);
+    let mut command = cargo(["test", "--no-fail-fast", "--features", &features::of_selection(selection)]);
     command.args(selection).envs(running.environment.iter().cloned()).env("HOOKFAST_SKIP_LOG", &log);
     let good = each_line(&mut command, |line| {
         println!("{line}");

@@ -38,7 +38,7 @@ impl Service for Postgres {
     }
 
     fn ensure(&self, installer: &mut Installer) -> Result<&'static str> {
-        installer.ensure_that("postgresql", || programs(Path::new(VERSIONS)).is_some())
+        ensure_installed(installer)
     }
 
     fn start(&mut self) -> Result<Vec<(String, String)>> {
@@ -88,6 +88,11 @@ impl Drop for Postgres {
     }
 }
 
+/// Sees to it that there is a server.
+pub(crate) fn ensure_installed(installer: &mut Installer) -> Result<&'static str> {
+    installer.ensure_that("postgresql", || programs(Path::new(VERSIONS)).is_some())
+}
+
 /// The programs of the newest version below `versions`.
 fn programs(versions: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(versions).ok()?.flatten();
@@ -96,10 +101,14 @@ fn programs(versions: &Path) -> Option<PathBuf> {
     dirs.filter(|(_, dir)| dir.join("initdb").is_file()).max().map(|(_, dir)| dir)
 }
 
+/// Where one of the programs lies.
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
+    Ok(programs(Path::new(VERSIONS)).context("PostgreSQL is not installed")?.join(name))
+}
+
 /// Runs one of the programs. They refuse root, which becomes `postgres`.
-fn as_postgres(program: &str, options: &[&str]) -> Result<Command> {
-    let program = programs(Path::new(VERSIONS)).context("PostgreSQL is not installed")?.join(program);
-    demoted(program, options)
+pub(crate) fn as_postgres(name: &str, options: &[&str]) -> Result<Command> {
+    demoted(program(name)?, options)
 }
 
 fn demoted(program: impl AsRef<OsStr>, options: &[&str]) -> Result<Command> {
@@ -124,10 +133,8 @@ fn new_home() -> Result<PathBuf> {
         clear_dead(&base, |pid| pid != own && Path::new("/proc").join(pid).exists())?;
         let home = base.join(&own);
         std::fs::create_dir(&home)?;
-        if is_root()? {
-            must(Command::new("chown").arg("postgres:").arg(&home))?;
-        }
-        if must(demoted("test", &[])?.arg("-w").arg(&home)).is_ok() {
+        give(&home)?;
+        if is_open(&home) {
             return Ok(home);
         }
         std::fs::remove_dir(home)?;
@@ -135,8 +142,18 @@ fn new_home() -> Result<PathBuf> {
     bail!("neither `target` nor the directory for temporary files is open to the user `postgres`")
 }
 
+/// Makes this file or directory the server's own.
+pub(crate) fn give(path: &Path) -> Result<()> {
+    if is_root()? { must(Command::new("chown").arg("postgres:").arg(path)) } else { Ok(()) }
+}
+
+/// May the server write to this directory?
+pub(crate) fn is_open(dir: &Path) -> bool {
+    demoted("test", &[]).is_ok_and(|mut test| must(test.arg("-w").arg(dir)).is_ok())
+}
+
 /// Removes what is named by the pid of a process that is gone.
-fn clear_dead(base: &Path, lives: impl Fn(&str) -> bool) -> Result<()> {
+pub(super) fn clear_dead(base: &Path, lives: impl Fn(&str) -> bool) -> Result<()> {
     for entry in std::fs::read_dir(base)? {
         let entry = entry?;
         if !entry.file_name().to_str().is_some_and(&lives) {
@@ -146,12 +163,17 @@ fn clear_dead(base: &Path, lives: impl Fn(&str) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// The server itself writes whether it takes connections.
+/// Does the server with this process id, on this data, take connections? It writes that itself.
+pub(crate) fn is_ready(data: &Path, pid: u32) -> bool {
+    let state = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    let mut lines = state.lines().map(str::trim);
+    lines.next() == Some(&pid.to_string()) && lines.nth(6) == Some("ready")
+}
+
 fn wait_until_ready(child: &mut Child, data: &Path) -> Result<()> {
     let started = Instant::now();
     loop {
-        let state = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
-        if state.lines().nth(7).is_some_and(|line| line.trim() == "ready") {
+        if is_ready(data, child.id()) {
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {

@@ -1,6 +1,7 @@
 //! What tests need from the machine besides the toolchain: programs and servers. One list; each entry knows how
 //! it is had, started and stopped.
 
+use super::kafka::Kafka;
 use super::postgres::Postgres;
 use crate::program::{is_on_path, must};
 use anyhow::{Result, bail};
@@ -34,7 +35,12 @@ pub(crate) fn all() -> Vec<Box<dyn Service>> {
         Box::new(LoopDevices),
         Box::new(PythonSdk),
         Box::new(Tool { name: "pgbouncer", program: "pgbouncer", package: "pgbouncer" }),
+        Box::new(Tool { name: "Redis", program: "redis-server", package: "redis-server" }),
+        Box::new(Tool { name: "redis-cli", program: "redis-cli", package: "redis-tools" }),
+        Box::new(Tool { name: "Redis Sentinel", program: "redis-sentinel", package: "redis-sentinel" }),
+        Box::new(Tool { name: "nginx", program: "nginx", package: "nginx-light" }),
         Box::new(Postgres::default()),
+        Box::new(Kafka::default()),
     ]
 }
 
@@ -120,7 +126,7 @@ impl Service for PythonSdk {
 }
 
 const PRESENT: &str = "there";
-const INSTALLED: &str = "installed";
+pub(super) const INSTALLED: &str = "installed";
 
 /// Installs Debian packages, reading the package lists once at most.
 #[derive(Default)]
@@ -129,12 +135,12 @@ pub(crate) struct Installer {
 }
 
 impl Installer {
-    fn ensure(&mut self, program: &str, package: &str) -> Result<&'static str> {
+    pub(crate) fn ensure(&mut self, program: &str, package: &str) -> Result<&'static str> {
         self.ensure_that(package, || is_on_path(program))
     }
 
     /// Installs `package` unless what it brings is there already, as `is_there` knows.
-    pub(super) fn ensure_that(&mut self, package: &str, is_there: impl Fn() -> bool) -> Result<&'static str> {
+    pub(crate) fn ensure_that(&mut self, package: &str, is_there: impl Fn() -> bool) -> Result<&'static str> {
         if is_there() {
             return Ok(PRESENT);
         }

@@ -8,6 +8,7 @@ mod members;
 mod packages;
 mod sources;
 
+use crate::features;
 use crate::program::{cargo, output, root};
 use anyhow::Result;
 use std::path::Path;
@@ -50,13 +51,14 @@ pub(crate) fn run() -> Result<bool> {
     let files = read_tree(&root())?;
     let metadata = serde_json::from_str(&output(&mut cargo(["metadata", "--format-version", "1", "--locked"]))?)?;
     let deny = deny::Deny::parse(&files)?;
-    let tree =
-        ["tree", "--package", "hookfast", "--edges", "normal", "--prefix", "none", "--format", "{p}", "--locked"];
+    let features = features::of_selection(&["--package=hookfast".to_owned()]);
+    let mut tree = cargo(["tree", "--package", "hookfast", "--features", &features, "--edges", "normal", "--locked"]);
+    tree.args(["--prefix", "none", "--format", "{p}"]);
     let mut findings = sources::check(&files);
     findings.extend(documents::check(&files));
     findings.extend(members::check(&members::read(&metadata)?));
     findings.extend(licences::check(&licences::read(&metadata)?, &deny));
-    findings.extend(packages::check(&output(&mut cargo(tree))?, &deny));
+    findings.extend(packages::check(&output(&mut tree)?, &deny));
     let findings = without_exceptions(findings, EXCEPTIONS);
     for Finding { rule, subject, what, warning } in &findings {
         println!("{}{rule}: {subject}: {what}", if *warning { "warning: " } else { "" });

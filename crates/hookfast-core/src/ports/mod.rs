@@ -36,7 +36,7 @@ pub use reading::{
     Task, TaskKind, TaskStatus, Thing,
 };
 pub use sink::{Sink, Try, TryOutcome};
-pub use sources::{EMITTERS_MAX, Emitters, Exclusive, Inbound, NewEmitter, Received, RunningEmitter};
+pub use sources::{EMITTERS_MAX, EmitterProgress, Emitters, Exclusive, Inbound, NewEmitter, Received, RunningEmitter};
 
 /// A boxed future, as dyn-safe async methods return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -38,13 +38,25 @@ pub struct NewEmitter {
     pub event_types: Vec<String>,
 }
 
+/// How far a run of an emitter came. Its events are numbered from 0 on, and the n-th is due at
+/// `started_at + n * interval + skipped`: that is the time written in it, so that one made again is the same to the byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmitterProgress {
+    /// Events it has made durable so far; may lag a little.
+    pub made: u64,
+    /// So much of the time it did not run and makes up for nothing, in milliseconds: holds from the event `made` on.
+    pub skipped_ms: u64,
+    /// So many behind `made` may have been made too, by who could not tell any more.
+    pub unsure: u64,
+}
+
 /// An emitter that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningEmitter {
     /// As it was started.
     pub spec: NewEmitter,
-    /// Events it has made durable so far; may lag a little.
-    pub emitted: u64,
+    /// How far it came.
+    pub progress: EmitterProgress,
     /// When it was started; with the endpoint it names this run of it.
     pub started_at: UnixMs,
     /// Its endpoint is disabled: it makes nothing until that is enabled again.
@@ -63,9 +75,9 @@ pub trait Emitters: Send + Sync {
     /// Those that run, by when they were started; none of deleted endpoints.
     fn emitters(&self) -> BoxFuture<'_, Result<Vec<RunningEmitter>>>;
 
-    /// Keeps how far runs came: endpoint, `started_at`, events made. One that has reached its count ends. Numbers only
-    /// ever grow; runs that ended are passed over.
-    fn emitted(&self, progress: Vec<(EndpointId, UnixMs, u64)>) -> BoxFuture<'_, Result<()>>;
+    /// Keeps how far runs came, each named by its endpoint and `started_at`. One that has reached its count ends. What was
+    /// made and skipped only ever grows; runs that ended are passed over.
+    fn emitted(&self, progress: Vec<(EndpointId, UnixMs, EmitterProgress)>) -> BoxFuture<'_, Result<()>>;
 }
 
 /// A webhook that was received, with its signature and shape already checked.

@@ -6,7 +6,7 @@ use super::wire::Uuid;
 use super::{PostgresStore, Shared, node};
 use crate::emitters::{EmitterColumns, check_count, stored};
 use crate::{Error, Result, columns};
-use hookfast_core::ports::{BoxFuture, Created, Emitters, NewEmitter, RunningEmitter};
+use hookfast_core::ports::{BoxFuture, Created, EmitterProgress, Emitters, NewEmitter, RunningEmitter};
 use hookfast_core::{AppId, EndpointId, Error as PortError, UnixMs};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -17,7 +17,8 @@ const LOCK: i64 = 0x686f_6f6b_656d;
 macro_rules! select {
     ($filter:literal) => {
         concat!(
-            "SELECT a.id, e.id, m.interval_ns, m.count, m.event_types, m.emitted, m.started_at, e.disabled IS NOT NULL
+            "SELECT a.id, e.id, m.interval_ns, m.count, m.event_types, m.made, m.skipped_ms, m.unsure, m.started_at,
+               e.disabled IS NOT NULL
              FROM hookfast.emitters m JOIN hookfast.endpoints e ON e.no = m.endpoint
              JOIN hookfast.applications a ON a.no = e.app
              WHERE e.deleted_at IS NULL AND ",
@@ -34,9 +35,11 @@ fn read(row: &Row) -> Result<RunningEmitter> {
         interval_ns: row.try_get(2)?,
         count: row.try_get(3)?,
         event_types: row.try_get(4)?,
-        emitted: row.try_get(5)?,
-        started_at: row.try_get(6)?,
-        is_paused: row.try_get(7)?,
+        made: row.try_get(5)?,
+        skipped_ms: row.try_get(6)?,
+        unsure: row.try_get(7)?,
+        started_at: row.try_get(8)?,
+        is_paused: row.try_get(9)?,
     };
     columns.read()
 }
@@ -75,8 +78,9 @@ async fn insert(tx: &Tx<'_>, no: i64, new: &NewEmitter, now: UnixMs) -> Result<(
         (&columns::json(&new.event_types)?, Type::TEXT),
         (&now.0, Type::INT8),
     ];
-    let sql = "INSERT INTO hookfast.emitters (endpoint, interval_ns, count, event_types, emitted, started_at)
-               VALUES ($1, $2, $3, $4, 0, $5)";
+    let sql = "INSERT INTO hookfast.emitters
+                 (endpoint, interval_ns, count, event_types, made, skipped_ms, unsure, started_at)
+               VALUES ($1, $2, $3, $4, 0, 0, 0, $5)";
     tx.change(sql, params).await.map(drop)
 }
 
@@ -98,22 +102,33 @@ async fn list(shared: &Shared) -> Result<Vec<RunningEmitter>> {
     shared.db.session().await?.rows(select!("true"), &[]).await?.iter().map(read).collect()
 }
 
-async fn keep(shared: &Shared, progress: Vec<(EndpointId, UnixMs, u64)>) -> Result<()> {
+async fn keep(shared: &Shared, progress: Vec<(EndpointId, UnixMs, EmitterProgress)>) -> Result<()> {
     let endpoints: Vec<Uuid> = progress.iter().map(|(endpoint, ..)| Uuid::from(*endpoint)).collect();
     let starts: Vec<i64> = progress.iter().map(|(_, started_at, _)| started_at.0).collect();
-    let made: Vec<i64> = progress.iter().map(|(.., made)| stored(*made)).collect();
+    let numbers = |of: fn(&EmitterProgress) -> u64| progress.iter().map(|(.., one)| stored(of(one))).collect();
+    let made: Vec<i64> = numbers(|one| one.made);
+    let skipped_ms: Vec<i64> = numbers(|one| one.skipped_ms);
+    let unsure: Vec<i64> = numbers(|one| one.unsure);
     let mut session = shared.db.session().await?;
     let tx = session.begin().await?;
     node::fence(&tx, shared.incarnation).await?;
     tx.change(
-        "UPDATE hookfast.emitters m SET emitted = greatest(m.emitted, p.made)
-         FROM unnest($1::uuid[], $2::int8[], $3::int8[]) AS p(endpoint, started_at, made)
+        "UPDATE hookfast.emitters m SET made = greatest(m.made, p.made),
+           skipped_ms = greatest(m.skipped_ms, p.skipped_ms), unsure = p.unsure
+         FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::int8[], $5::int8[])
+           AS p(endpoint, started_at, made, skipped_ms, unsure)
          JOIN hookfast.endpoints e ON e.id = p.endpoint
          WHERE m.endpoint = e.no AND m.started_at = p.started_at",
-        &[(&endpoints, Type::UUID_ARRAY), (&starts, Type::INT8_ARRAY), (&made, Type::INT8_ARRAY)],
+        &[
+            (&endpoints, Type::UUID_ARRAY),
+            (&starts, Type::INT8_ARRAY),
+            (&made, Type::INT8_ARRAY),
+            (&skipped_ms, Type::INT8_ARRAY),
+            (&unsure, Type::INT8_ARRAY),
+        ],
     )
     .await?;
-    tx.change("DELETE FROM hookfast.emitters WHERE emitted >= count", &[]).await?;
+    tx.change("DELETE FROM hookfast.emitters WHERE made >= count", &[]).await?;
     tx.commit().await
 }
 
@@ -134,7 +149,10 @@ impl Emitters for PostgresStore {
         Box::pin(async move { Ok(list(&self.shared).await?) })
     }
 
-    fn emitted(&self, progress: Vec<(EndpointId, UnixMs, u64)>) -> BoxFuture<'_, hookfast_core::Result<()>> {
+    fn emitted(
+        &self,
+        progress: Vec<(EndpointId, UnixMs, EmitterProgress)>,
+    ) -> BoxFuture<'_, hookfast_core::Result<()>> {
         Box::pin(async move { Ok(keep(&self.shared, progress).await?) })
     }
 }

@@ -6,14 +6,17 @@ use super::writer::JobTx;
 use super::{SqliteStore, codec};
 use crate::emitters::{EmitterColumns, check_count, stored};
 use crate::{Error, Result};
-use hookfast_core::ports::{BoxFuture, Created, Emitters, Exclusive, NewEmitter, Queue as _, RunningEmitter};
+use hookfast_core::ports::{
+    BoxFuture, Created, EmitterProgress, Emitters, Exclusive, NewEmitter, Queue as _, RunningEmitter,
+};
 use hookfast_core::{AppId, EndpointId, Error as PortError, UnixMs};
 use rusqlite::{Connection, Row};
 
 /// Of endpoints that exist; each fits `filter`.
 fn find(conn: &Connection, filter: &str, params: impl rusqlite::Params) -> Result<Vec<RunningEmitter>> {
     let sql = format!(
-        "SELECT a.id, e.id, m.interval_ns, m.count, m.event_types, m.emitted, m.started_at, e.disabled IS NOT NULL
+        "SELECT a.id, e.id, m.interval_ns, m.count, m.event_types, m.made, m.skipped_ms, m.unsure, m.started_at,
+         e.disabled IS NOT NULL
          FROM emitters m JOIN endpoints e ON e.no = m.endpoint JOIN applications a ON a.no = e.app
          WHERE e.deleted_at IS NULL AND {filter} ORDER BY m.started_at, m.endpoint"
     );
@@ -34,9 +37,11 @@ fn read(row: &Row<'_>) -> Result<RunningEmitter> {
         interval_ns: row.get(2)?,
         count: row.get(3)?,
         event_types: types,
-        emitted: row.get(5)?,
-        started_at: row.get(6)?,
-        is_paused: row.get(7)?,
+        made: row.get(5)?,
+        skipped_ms: row.get(6)?,
+        unsure: row.get(7)?,
+        started_at: row.get(8)?,
+        is_paused: row.get(9)?,
     };
     columns.read()
 }
@@ -55,8 +60,8 @@ fn start(tx: &JobTx<'_>, new: &NewEmitter) -> Result<Created<RunningEmitter>> {
     check_count(tx.conn.query_row("SELECT count(*) FROM emitters", [], |row| row.get(0))?)?;
     tx.conn
         .prepare_cached(
-            "INSERT INTO emitters (endpoint, interval_ns, count, event_types, emitted, started_at)
-             VALUES (?1, ?2, ?3, ?4, 0, ?5)",
+            "INSERT INTO emitters (endpoint, interval_ns, count, event_types, made, skipped_ms, unsure, started_at)
+             VALUES (?1, ?2, ?3, ?4, 0, 0, 0, ?5)",
         )?
         .execute((
             no,
@@ -79,15 +84,16 @@ fn stop(tx: &JobTx<'_>, app: AppId, endpoint: EndpointId) -> Result<Option<Runni
     Ok(was)
 }
 
-fn emitted(tx: &JobTx<'_>, progress: &[(EndpointId, UnixMs, u64)]) -> Result<()> {
+fn emitted(tx: &JobTx<'_>, progress: &[(EndpointId, UnixMs, EmitterProgress)]) -> Result<()> {
     let mut keep = tx.conn.prepare_cached(
-        "UPDATE emitters SET emitted = max(emitted, ?3)
+        "UPDATE emitters SET made = max(made, ?3), skipped_ms = max(skipped_ms, ?4), unsure = ?5
          WHERE endpoint = (SELECT no FROM endpoints WHERE id = ?1) AND started_at = ?2",
     )?;
-    for (endpoint, started_at, made) in progress {
-        keep.execute((codec::id_bytes(*endpoint), started_at.0, stored(*made)))?;
+    for (endpoint, started_at, EmitterProgress { made, skipped_ms, unsure }) in progress {
+        let numbers = (stored(*made), stored(*skipped_ms), stored(*unsure));
+        keep.execute((codec::id_bytes(*endpoint), started_at.0, numbers.0, numbers.1, numbers.2))?;
     }
-    tx.conn.prepare_cached("DELETE FROM emitters WHERE emitted >= count")?.execute([])?;
+    tx.conn.prepare_cached("DELETE FROM emitters WHERE made >= count")?.execute([])?;
     Ok(())
 }
 
@@ -108,7 +114,10 @@ impl Emitters for SqliteStore {
         self.readers.read(|conn| find(conn, "true", []))
     }
 
-    fn emitted(&self, progress: Vec<(EndpointId, UnixMs, u64)>) -> BoxFuture<'_, hookfast_core::Result<()>> {
+    fn emitted(
+        &self,
+        progress: Vec<(EndpointId, UnixMs, EmitterProgress)>,
+    ) -> BoxFuture<'_, hookfast_core::Result<()>> {
         self.write(move |tx| emitted(tx, &progress))
     }
 }

@@ -5,6 +5,7 @@ use super::PostgresBackend;
 use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::ports::{Duty, NewApplication, NodeState, OnExisting};
 use hookfast_core::{AppId, Clock as _, EventId};
+use hookfast_testkit::conformance::too_many;
 use hookfast_testkit::world::{eventually, new_application};
 use hookfast_testkit::{Backend as _, Grants, Opened, Place, RecordingDispatch, World, run};
 use std::sync::Arc;
@@ -74,6 +75,26 @@ fn exclusive_work_has_one_owner_until_that_one_ends_or_gives_it_up() {
         assert!(exclusive.hold("emitters").await.unwrap(), "it is taken over");
         let too_long = exclusive.hold(&"x".repeat(129)).await.unwrap_err();
         assert_eq!(too_long.kind(), hookfast_core::ErrorKind::Invalid);
+    });
+}
+
+#[test]
+fn no_more_emitters_run_than_may() {
+    in_a_world(Grants::None, async |world| {
+        let app = world.app().await.id;
+        let first = world.endpoint(app).await.id;
+        too_many::start(&world, app, first).await.unwrap();
+        let fill = format!(
+            "WITH made AS (
+               INSERT INTO hookfast.endpoints (id, app, url, description, version, metadata, headers, secrets, signing,
+                 created_at, updated_at)
+               SELECT gen_random_uuid(), app, url, description, version, metadata, headers, secrets, signing, created_at,
+                 updated_at FROM hookfast.endpoints, generate_series(1, {}) RETURNING no)
+             INSERT INTO hookfast.emitters SELECT no, 1, NULL, '[]', 0, 0, 0, no FROM made",
+            too_many::THERE - 1
+        );
+        world.ground().psql(&fill).unwrap();
+        too_many::no_more_emitters_run_than_may(&world, app, first).await;
     });
 }
 

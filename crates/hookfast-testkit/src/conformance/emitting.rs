@@ -1,7 +1,7 @@
 //! Promises of `Emitters` and `Exclusive`: what runs is kept, counted and ended, and work has one owner.
 
 use crate::{Backend, Grants, World};
-use hookfast_core::ports::{EMITTERS_MAX, EndpointPatch, NewEmitter, RunningEmitter};
+use hookfast_core::ports::{EmitterProgress, EndpointPatch, NewEmitter, RunningEmitter};
 use hookfast_core::{AppId, EndpointId, ErrorKind};
 
 fn spec(app: AppId, endpoint: EndpointId) -> NewEmitter {
@@ -25,7 +25,12 @@ pub async fn a_started_emitter_is_kept_until_it_is_stopped<B: Backend>() {
     let app = world.app().await.id;
     let endpoint = world.endpoint(app).await.id;
     let began = start(&world, spec(app, endpoint)).await;
-    let expected = RunningEmitter { spec: spec(app, endpoint), emitted: 0, started_at: world.now(), is_paused: false };
+    let expected = RunningEmitter {
+        spec: spec(app, endpoint),
+        progress: EmitterProgress::default(),
+        started_at: world.now(),
+        is_paused: false,
+    };
     assert_eq!(began, expected);
     world.clock.advance_ms(1_000);
     let again = NewEmitter { interval_ns: 1_000_000, count: Some(1), ..spec(app, endpoint) };
@@ -68,15 +73,20 @@ pub async fn progress_only_grows_and_ends_at_the_count<B: Backend>() {
     world.clock.advance_ms(1);
     let began = start(&world, NewEmitter { count: Some(10), ..spec(app, some) }).await.started_at;
     let other = start(&world, spec(app, endless)).await.started_at;
-    let progress = vec![(some, began, 7), (endless, other, 1_000_000), (some, earlier.started_at, 9)];
+    let at = |made, skipped_ms, unsure| EmitterProgress { made, skipped_ms, unsure };
+    let progress = vec![
+        (some, began, at(7, 50, 2)),
+        (endless, other, at(1_000_000, 8, 0)),
+        (some, earlier.started_at, at(9, 99, 9)),
+    ];
     emitters.emitted(progress).await.unwrap();
-    emitters.emitted(vec![(some, began, 5), (endless, other, 3)]).await.unwrap();
+    emitters.emitted(vec![(some, began, at(5, 60, 0)), (endless, other, at(3, 4, 5))]).await.unwrap();
     emitters.emitted(Vec::new()).await.unwrap();
-    let made: Vec<u64> = list(&world).await.iter().map(|one| one.emitted).collect();
-    assert_eq!(made, [7, 1_000_000]);
-    emitters.emitted(vec![(some, began, 10)]).await.unwrap();
+    let progress: Vec<EmitterProgress> = list(&world).await.iter().map(|one| one.progress).collect();
+    assert_eq!(progress, [at(7, 60, 0), at(1_000_000, 8, 5)]);
+    emitters.emitted(vec![(some, began, at(10, 0, 0))]).await.unwrap();
     assert_eq!(list(&world).await.iter().map(|one| one.spec.endpoint).collect::<Vec<_>>(), [endless]);
-    emitters.emitted(vec![(some, began, 11)]).await.unwrap();
+    emitters.emitted(vec![(some, began, at(11, 0, 0))]).await.unwrap();
 }
 
 /// It pauses while its endpoint is disabled, and is gone when that is deleted.
@@ -99,28 +109,6 @@ pub async fn an_emitter_follows_its_endpoint<B: Backend>() {
     let (other_app, other) = (world.app().await.id, world.endpoint(app).await.id);
     let foreign = emitters.start_emitter(spec(other_app, other)).await.unwrap_err();
     assert_eq!(foreign.kind(), ErrorKind::NotFound, "an endpoint of another application");
-}
-
-/// Those of deleted endpoints take no place.
-pub async fn no_more_emitters_run_than_may<B: Backend>() {
-    let world = World::<B>::new(Grants::None).await;
-    let app = world.app().await.id;
-    let mut endpoints = Vec::new();
-    for number in 0..=EMITTERS_MAX {
-        let endpoint = world.endpoint(app).await.id;
-        if number < EMITTERS_MAX {
-            start(&world, spec(app, endpoint)).await;
-        }
-        endpoints.push(endpoint);
-    }
-    let last = *endpoints.last().unwrap();
-    let emitters = &world.store().emitters;
-    let refused = emitters.start_emitter(spec(app, last)).await.unwrap_err();
-    assert!(matches!(refused, hookfast_core::Error::Conflict { code: "too_many_emitters", .. }), "{refused:?}");
-    assert!(!emitters.start_emitter(spec(app, endpoints[0])).await.unwrap().is_new);
-    world.store().endpoints.delete_endpoint(app, endpoints[1]).await.unwrap();
-    start(&world, spec(app, last)).await;
-    assert_eq!(list(&world).await.len(), EMITTERS_MAX);
 }
 
 /// Of many at once one is kept.

@@ -18,6 +18,7 @@ pub mod replaying;
 pub mod routing;
 pub mod settling;
 pub mod tokens;
+pub mod too_many;
 
 /// Makes a test of every promise, for one back-end.
 #[macro_export]
@@ -159,7 +160,6 @@ macro_rules! conformance_suite {
                 emitters_are_listed_by_when_they_were_started
                 progress_only_grows_and_ends_at_the_count
                 an_emitter_follows_its_endpoint
-                no_more_emitters_run_than_may
                 starts_at_once_keep_one
                 exclusive_work_is_held_until_it_is_released
             }

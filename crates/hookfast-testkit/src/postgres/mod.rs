@@ -3,7 +3,7 @@
 
 mod bouncer;
 mod database;
-mod programs;
+pub(crate) mod programs;
 mod server;
 mod standby;
 

@@ -13,13 +13,13 @@ use tempfile::TempDir;
 
 /// Nothing here takes this long, recovery after a crash included.
 const PATIENCE: Duration = Duration::from_secs(60);
-pub(super) const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 /// Debian keeps the server's programs off the path, and pgbouncer on root's alone.
 const DEBIAN: &str = "/usr/lib/postgresql";
 const SBIN: &str = "/usr/sbin";
 
 /// Where the program `name` lies: among the newest of Debian's PostgreSQL versions, or on the path.
-pub(super) fn find(name: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let versions = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten().map(|entry| entry.path());
     let version = |dir: &PathBuf| dir.file_name()?.to_str()?.parse::<u32>().ok();
     let mut versions: Vec<PathBuf> = versions.filter(|dir| version(dir).is_some()).collect();
@@ -31,13 +31,13 @@ pub(super) fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// The first of `names`, and of what runs them, that is not installed, as the reason of a skip.
-pub(super) fn missing(names: &[&str]) -> Option<String> {
+pub(crate) fn missing(names: &[&str]) -> Option<String> {
     let name = names.iter().chain(&["setpriv"]).find(|name| find(name).is_none())?;
     Some(format!("`{name}` is not installed"))
 }
 
 /// A command that runs `name`; neither PostgreSQL nor pgbouncer runs as root, which becomes `postgres`.
-pub(super) fn command(name: &str) -> Command {
+pub(crate) fn command(name: &str) -> Command {
     wrapped(name, &[])
 }
 
@@ -53,7 +53,7 @@ fn wrapped(name: &str, options: &[&str]) -> Command {
 }
 
 /// Runs to the end; the answer is what it printed, or what it complained.
-pub(super) fn output(command: &mut Command) -> Result<String, String> {
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("cannot start {command:?}: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
@@ -61,14 +61,14 @@ pub(super) fn output(command: &mut Command) -> Result<String, String> {
 
 /// Runs `sql` on the database that `url` names and answers its rows: one a line, columns separated by `|`. Several
 /// statements are one transaction.
-pub(super) fn psql(url: &str, sql: &str) -> Result<String, String> {
+pub(crate) fn psql(url: &str, sql: &str) -> Result<String, String> {
     let mut psql = command("psql");
     psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, url]);
     output(psql.env("PGCONNECT_TIMEOUT", "10"))
 }
 
 /// A new directory that the server may call its own, gone when dropped.
-pub(super) fn home() -> TempDir {
+pub(crate) fn home() -> TempDir {
     let home = tempfile::Builder::new().prefix("hookfast-pg-").tempdir().unwrap();
     if rustix::process::geteuid().is_root() {
         output(Command::new("chown").arg("postgres:").arg(home.path())).unwrap();
@@ -78,13 +78,13 @@ pub(super) fn home() -> TempDir {
 
 /// A port of 127.0.0.1 that is free, below those that the kernel gives to outgoing connections: a server that is
 /// started again finds it free still.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let mut ports = std::iter::repeat_with(|| fastrand::u16(20_000..32_000)).take(1000);
     ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).expect("no port is free")
 }
 
 /// A server process. Killed when dropped, and with the test process.
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -92,19 +92,25 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Starts `name`; if the test process dies, it is sent `farewell`. What it says is appended to `log`.
-    pub(super) fn start<A: AsRef<OsStr>>(name: &'static str, args: &[A], farewell: &str, log: &Path) -> Self {
+    pub(crate) fn start<A: AsRef<OsStr>>(name: &'static str, args: &[A], farewell: &str, log: &Path) -> Self {
         let mut command = wrapped(name, &["--pdeathsig", farewell]);
+        command.args(args);
+        Self::of(name, command, log)
+    }
+
+    /// Starts `command`, as whoever it says. What it says is appended to `log`.
+    pub(crate) fn of(name: &'static str, mut command: Command, log: &Path) -> Self {
         let out = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        command.args(args).stdout(out.try_clone().unwrap()).stderr(out);
+        command.stdout(out.try_clone().unwrap()).stderr(out);
         Self { name, child: spawn(command), log: log.to_owned() }
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits until `ready` says so, or tells how the process ended instead.
-    pub(super) fn wait_until(&mut self, mut ready: impl FnMut(u32) -> bool) -> Result<(), ExitStatus> {
+    pub(crate) fn wait_until(&mut self, mut ready: impl FnMut(u32) -> bool) -> Result<(), ExitStatus> {
         let id = self.id();
         let started = Instant::now();
         while !ready(id) {
@@ -118,7 +124,7 @@ impl Daemon {
     }
 
     /// Sends `signal` and waits for the end.
-    pub(super) fn end(mut self, signal: Signal) -> ExitStatus {
+    pub(crate) fn end(mut self, signal: Signal) -> ExitStatus {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
         let ended = self.wait_until(|_| false);
         ended.expect_err("it can only end")

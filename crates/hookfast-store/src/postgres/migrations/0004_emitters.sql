@@ -6,6 +6,8 @@ CREATE TABLE emitters (
   -- Ends after so many.
   count bigint,
   event_types text NOT NULL,
-  emitted bigint NOT NULL,
+  made bigint NOT NULL,
+  skipped_ms bigint NOT NULL,
+  unsure bigint NOT NULL,
   started_at bigint NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

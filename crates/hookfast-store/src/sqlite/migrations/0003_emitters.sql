@@ -6,6 +6,8 @@ CREATE TABLE emitters (
   -- Ends after so many.
   count INTEGER,
   event_types TEXT NOT NULL,
-  emitted INTEGER NOT NULL,
+  made INTEGER NOT NULL,
+  skipped_ms INTEGER NOT NULL,
+  unsure INTEGER NOT NULL,
   started_at INTEGER NOT NULL
 );
