@@ -36,6 +36,11 @@ pub(crate) fn check(event: &Submission, body_bytes_max: usize) -> Result<()> {
     event.content_type.as_deref().map_or(Ok(()), content_type)
 }
 
+/// May a caller's own id for an event be written so?
+pub(crate) fn is_uid(text: &str) -> bool {
+    (1..=NAME_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_uid_char) && !text.starts_with(EventId::PREFIX)
+}
+
 fn is_uid_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }

@@ -1,9 +1,9 @@
 //! Intake without a log: straight into the store. Must not know which store, nor who submits.
 
 use crate::Metrics;
-use crate::check::{body_hash, check};
+use crate::check::check;
+use crate::naming::named;
 use hookfast_core::limits::BODY_BYTES_MAX;
-use hookfast_core::model::NewEvent;
 use hookfast_core::ports::{Accept, Accepted, Admission, BoxFuture, Intake, Submission};
 use hookfast_core::{Clock, Error, EventId, IdGenerator, Result};
 use std::sync::Arc;
@@ -57,27 +57,10 @@ impl DirectIntake {
             self.admission.admit().await?;
         }
         // The id is made after the wait: its time is when the event was accepted.
-        let new = self.with_id(event);
+        let id = EventId::from_u128(self.ids.next(self.clock.now()));
+        let new = named(event, id);
         let mut answers = self.store.accept(vec![new]).await;
         answers.pop().unwrap_or_else(|| Err(Error::Unavailable { reason: "the store gave no answer".into() }))
-    }
-
-    fn with_id(&self, event: Submission) -> NewEvent {
-        // Nobody compares the hash of an event that cannot be asked for again.
-        let is_keyed = event.uid.is_some() || event.idempotency.is_some();
-        NewEvent {
-            id: EventId::from_u128(self.ids.next(self.clock.now())),
-            app: event.app,
-            route: event.route,
-            body_hash: if is_keyed { body_hash(&event) } else { [0; 16] },
-            event_type: event.event_type,
-            uid: event.uid,
-            channels: event.channels,
-            ordering_key: event.ordering_key,
-            body: event.body,
-            content_type: event.content_type,
-            idempotency: event.idempotency,
-        }
     }
 }
 
@@ -86,10 +69,7 @@ impl Intake for DirectIntake {
         Box::pin(async move {
             let start = Instant::now();
             let answer = self.accept(event).await;
-            match &answer {
-                Ok(accepted) => self.metrics.accepted(accepted.repeat, start.elapsed().as_secs_f64()),
-                Err(error) => self.metrics.refused(error.kind()),
-            }
+            self.metrics.answered(&answer, start.elapsed());
             answer
         })
     }
@@ -99,7 +79,7 @@ impl Intake for DirectIntake {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use hookfast_core::model::Route;
+    use hookfast_core::model::{NewEvent, Route};
     use hookfast_core::{AppId, UnixMs};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};

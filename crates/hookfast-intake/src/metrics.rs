@@ -1,11 +1,13 @@
 //! What intake counts. Must not know who reads it.
 
-use hookfast_core::ErrorKind;
+use hookfast_core::ports::Accepted;
+use hookfast_core::{ErrorKind, Result};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::time::Duration;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Refused {
@@ -46,12 +48,18 @@ impl Metrics {
         registry.register("accept_seconds", "From submission to durable, waiting included", self.seconds.clone());
     }
 
-    pub(crate) fn accepted(&self, repeat: bool, seconds: f64) {
-        if repeat { &self.repeated } else { &self.accepted }.inc();
-        self.seconds.observe(seconds);
+    /// Counts what a submission came to.
+    pub(crate) fn answered(&self, answer: &Result<Accepted>, took: Duration) {
+        match answer {
+            Ok(accepted) => {
+                if accepted.repeat { &self.repeated } else { &self.accepted }.inc();
+                self.seconds.observe(took.as_secs_f64());
+            }
+            Err(error) => self.refused(error.kind()),
+        }
     }
 
-    pub(crate) fn refused(&self, kind: ErrorKind) {
+    fn refused(&self, kind: ErrorKind) {
         let kind = match kind {
             ErrorKind::Retryable => "unavailable",
             ErrorKind::Terminal => "terminal",
