@@ -9,6 +9,7 @@ pub mod journal;
 pub mod judge;
 pub mod key;
 pub mod load;
+pub mod payments;
 pub mod process;
 pub mod receiver;
 pub mod time;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ impl fmt::Debug for Asked {
 /// A request as a [`Responder`] gets it.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// Who sent it.
+    pub peer: SocketAddr,
     /// Its method.
     pub method: String,
     /// Path and query.

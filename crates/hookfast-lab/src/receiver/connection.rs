@@ -146,7 +146,7 @@ impl Connection {
         let (step, ticket) = write_down(&self.shared, self.peer, &route, &request, body);
         let step = match step {
             Step::Ask(asked) => {
-                let request = owned(&request, body);
+                let request = owned(self.peer, &request, body);
                 self.ask(&asked, request).await
             }
             step => step,
@@ -306,10 +306,11 @@ fn sent_us(body: &[u8]) -> Option<u64> {
     std::str::from_utf8(&digits[..end.min(19)]).ok()?.parse().ok()
 }
 
-fn owned(request: &RequestHead<'_>, body: &[u8]) -> Request {
+fn owned(peer: SocketAddr, request: &RequestHead<'_>, body: &[u8]) -> Request {
     let field =
         |(name, value): (&[u8], &[u8])| (String::from_utf8_lossy(name).into_owned(), Bytes::copy_from_slice(value));
     Request {
+        peer,
         method: request.method.to_owned(),
         target: request.target.to_owned(),
         headers: request.fields.iter().map(field).collect(),

@@ -5,4 +5,6 @@ mod client;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod payments;
+#[cfg(test)]
 mod receiver;

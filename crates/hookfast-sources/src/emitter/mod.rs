@@ -1,25 +1,25 @@
 //! An emitter: makes events at a steady pace and hands them to intake. Must not know what happens to them after.
 
+mod durable;
 mod invoices;
 mod pacer;
+mod progress;
+mod supervisor;
+mod under_way;
 
 pub use invoices::{Invoices, Made, Stage};
 pub use pacer::{Pace, Pacer};
+pub use supervisor::EmitterSupervisor;
 
 use hookfast_core::model::Route;
 use hookfast_core::ports::{Intake, Submission};
-use hookfast_core::{AppId, Clock, Error, ErrorKind, Result};
+use hookfast_core::{AppId, Clock, Result, UnixMs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// First wait after intake refused an event; it doubles up to [`BACKOFF_MS_MAX`].
-const BACKOFF_MS_MIN: u64 = 50;
-/// Longest such wait.
-const BACKOFF_MS_MAX: u64 = 5_000;
+use under_way::UnderWay;
 
 /// What an emitter does.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct EmitterConfig {
     pub pace: Pace,
     /// Ends by itself after so many; `None` goes on until stopped.
     pub count: Option<u64>,
+    /// What tells its events from those of other emitters: the ids come of it.
+    pub name: Vec<u8>,
     /// Most events under way to intake at a time, at least 1.
     pub in_flight_max: usize,
     /// How many invoices are open at a time, at least 1.
@@ -117,20 +119,21 @@ impl Emitter {
     ///
     /// Cancel-safe: a dropped emitter gives up what is under way (each event whole or not at all).
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
+        let config = &self.config;
         let mut pacer = Pacer::new(self.pace.load(Ordering::Relaxed));
-        let mut invoices = Invoices::new(self.config.invoices, &self.config.stages);
-        let mut under_way: JoinSet<Result<()>> = JoinSet::new();
-        let mut left = self.config.count.unwrap_or(u64::MAX);
-        let mut random = fastrand::Rng::new();
+        let invoices = Invoices::new(config.invoices, &config.stages, &config.name);
+        let mut under_way = UnderWay::new(Arc::clone(&self.intake), Arc::clone(&self.counters), 0);
+        let end = config.count.unwrap_or(u64::MAX);
+        let mut next = 0;
         let start = Instant::now();
         let mut outcome = Ok(());
-        'emit: while left > 0 {
+        'emit: while next < end {
             pacer.set_interval_ns(self.pace.load(Ordering::Relaxed), elapsed_ns(start));
-            let step = pacer.step(elapsed_ns(start), left);
+            let step = pacer.step(elapsed_ns(start), end - next);
             self.counters.skipped.fetch_add(step.skipped, Ordering::Relaxed);
             for _ in 0..step.due {
-                if under_way.len() >= self.config.in_flight_max.max(1)
-                    && let Err(error) = next_ended(&mut under_way, &stop).await
+                if under_way.len() >= config.in_flight_max.max(1)
+                    && let Err(error) = under_way.next_ended(&stop).await
                 {
                     outcome = Err(error);
                     break 'emit;
@@ -138,40 +141,39 @@ impl Emitter {
                 if stop.is_cancelled() {
                     break 'emit;
                 }
-                left -= 1;
-                self.spawn(&mut under_way, invoices.next(&mut random), stop.clone());
+                let event = submission(invoices.nth(next), config, self.clock.wall());
+                under_way.submit(next, event, &stop);
+                next += 1;
             }
             let wake = start + Duration::from_nanos(step.next_ns);
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep_until(wake), if left > 0 => {}
-                Some(ended) = under_way.join_next(), if !under_way.is_empty() => {
-                    if let Err(error) = flatten(ended) {
+                () = tokio::time::sleep_until(wake), if next < end => {}
+                ended = under_way.next_ended(&stop), if under_way.len() > 0 => {
+                    if let Err(error) = ended {
                         outcome = Err(error);
                         break;
                     }
                 }
             }
         }
-        while let Some(ended) = under_way.join_next().await {
-            outcome = outcome.and(flatten(ended));
-        }
-        outcome
+        outcome.and(under_way.all_ended().await)
     }
+}
 
-    fn spawn(&self, under_way: &mut JoinSet<Result<()>>, made: Made, stop: CancellationToken) {
-        let event = Submission {
-            app: self.config.app,
-            route: self.config.route,
-            event_type: format!("{}{}", self.config.type_prefix, made.event_type(&self.config.type_prefix)),
-            uid: Some(made.event_id()),
-            channels: Vec::new(),
-            ordering_key: None,
-            body: made.body(self.clock.wall(), &self.config.type_prefix),
-            content_type: None,
-            idempotency: None,
-        };
-        under_way.spawn(submit(Arc::clone(&self.intake), Arc::clone(&self.counters), event, stop));
+/// An event on its way in, with the time that it says.
+fn submission(made: Made, config: &EmitterConfig, at: UnixMs) -> Submission {
+    let prefix = &config.type_prefix;
+    Submission {
+        app: config.app,
+        route: config.route,
+        event_type: format!("{prefix}{}", made.event_type(prefix)),
+        uid: Some(made.event_id()),
+        channels: Vec::new(),
+        ordering_key: None,
+        body: made.body(at, prefix),
+        content_type: None,
+        idempotency: None,
     }
 }
 
@@ -188,51 +190,6 @@ impl Throttle {
         self.0.store(pace.interval_ns()?, Ordering::Relaxed);
         Ok(())
     }
-}
-
-/// One event until it is durable. Its own id makes trying again safe: intake knows it when it comes twice.
-async fn submit(
-    intake: Arc<dyn Intake>,
-    counters: Arc<Counters>,
-    event: Submission,
-    stop: CancellationToken,
-) -> Result<()> {
-    let mut wait_ms = BACKOFF_MS_MIN;
-    loop {
-        let error = match intake.submit(event.clone()).await {
-            Ok(_) => {
-                counters.accepted.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        if !matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Retryable) {
-            counters.failed.fetch_add(1, Ordering::Relaxed);
-            return Err(error);
-        }
-        counters.refused.fetch_add(1, Ordering::Relaxed);
-        let asked_ms = if let Error::Overloaded { retry_after_ms, .. } = error { retry_after_ms } else { 0 };
-        tokio::select! {
-            () = stop.cancelled() => {
-                counters.failed.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
-            }
-            () = tokio::time::sleep(Duration::from_millis(wait_ms.max(asked_ms).min(BACKOFF_MS_MAX))) => {}
-        }
-        wait_ms = (wait_ms * 2).min(BACKOFF_MS_MAX);
-    }
-}
-
-async fn next_ended(under_way: &mut JoinSet<Result<()>>, stop: &CancellationToken) -> Result<()> {
-    tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        Some(ended) = under_way.join_next() => flatten(ended),
-        else => Ok(()),
-    }
-}
-
-fn flatten(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
-    ended.unwrap_or_else(|lost| Err(Error::Terminal { reason: format!("an emitting task was lost: {lost}") }))
 }
 
 fn elapsed_ns(start: Instant) -> u64 {

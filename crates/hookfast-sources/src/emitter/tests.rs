@@ -2,7 +2,7 @@
 
 use super::*;
 use hookfast_core::ports::{Accepted, BoxFuture};
-use hookfast_core::{EventId, UnixMs};
+use hookfast_core::{Error, EventId};
 use std::collections::HashSet;
 use std::sync::Mutex;
 use tokio::sync::Notify;
@@ -60,6 +60,7 @@ fn config(count: Option<u64>) -> EmitterConfig {
         route: Route::Match,
         pace: Pace::PerSecond(10_000.0),
         count,
+        name: b"test".to_vec(),
         in_flight_max: 4,
         invoices: 3,
         stages: Vec::new(),
