@@ -101,10 +101,35 @@ impl ApiError {
         Self { retry_after_ms, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail) }
     }
 
+    /// 503: a part of the server is away for the moment.
+    pub fn unavailable(detail: impl Into<String>, retry_after_ms: u64) -> Self {
+        Self { code: "unavailable".into(), ..Self::overloaded(detail, retry_after_ms) }
+    }
+
+    /// 429: this caller asks too often.
+    pub fn too_many(detail: impl Into<String>, retry_after_ms: u64) -> Self {
+        let retry_after_ms = Some(retry_after_ms);
+        Self { retry_after_ms, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail) }
+    }
+
+    /// The same as a 400 with one sentence: for routes older than this API's 422.
+    pub(crate) fn into_bad_request(self) -> Self {
+        if self.status != StatusCode::UNPROCESSABLE_ENTITY {
+            return self;
+        }
+        let sentences = self.problems.iter().map(|problem| format!("{}: {}", problem.loc.join("."), problem.msg));
+        Self::bad_request("invalid_request", sentences.collect::<Vec<_>>().join("; "))
+    }
+
     /// The status it answers with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// The code for programs: one of a fixed set.
+    pub(crate) fn code(&self) -> Cow<'static, str> {
+        self.code.clone()
     }
 }
 
@@ -119,8 +144,7 @@ impl From<Error> for ApiError {
             Error::Overloaded { reason, retry_after_ms } => Self::overloaded(reason, retry_after_ms),
             Error::Unavailable { reason } => {
                 tracing::warn!(%reason, "a component is away");
-                let detail = "a component is away for the moment; try again";
-                Self { code: "unavailable".into(), ..Self::overloaded(detail, 1_000) }
+                Self::unavailable("a component is away for the moment; try again", 1_000)
             }
             Error::Terminal { reason } => {
                 tracing::error!(%reason, "a request failed");

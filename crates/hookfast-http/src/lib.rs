@@ -12,8 +12,10 @@ mod health;
 mod metrics;
 mod openapi;
 mod page;
+mod receiver;
 mod router;
 mod secret;
+mod sender;
 mod server;
 mod state;
 mod time;
@@ -22,6 +24,11 @@ pub use auth::Access;
 pub use error::{ApiError, FieldProblem};
 pub use metrics::ApiMetrics;
 pub use openapi::document;
-pub use router::{health_router, router};
+pub use receiver::{
+    EventShape, ReceiverConfig, ReceiverMetrics, ReceiverState, SOURCES_MAX, SignatureRule, SourceConfig, Sources,
+    WEBHOOK, ping_route, receiver_router, receiver_routes,
+};
+pub use router::{health_router, health_router_with, root_route, router, router_with};
+pub use sender::{SenderConfig, SenderState, sender_routes};
 pub use server::{Acceptor, ServeReport, ServerConfig, serve};
 pub use state::{ApiConfig, ApiState, Ports};

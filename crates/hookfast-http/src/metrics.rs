@@ -79,30 +79,44 @@ impl ApiMetrics {
 /// `GET /metrics`.
 pub(crate) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
     let totals = shared.api.ports.reading.totals().await.ok();
-    match page(&shared.api.registry, totals) {
+    answer(page(&shared.api.registry, |text| store(text, totals)))
+}
+
+/// `GET /metrics` of a node without a store.
+pub(crate) fn scrape_registry(registry: &Registry) -> Response {
+    answer(page(registry, |_| Ok(())))
+}
+
+fn answer(page: Result<String, std::fmt::Error>) -> Response {
+    match page {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(_) => crate::ApiError::internal().into_response(),
     }
 }
 
-fn page(registry: &Registry, totals: Option<StoreTotals>) -> Result<String, std::fmt::Error> {
+fn page(registry: &Registry, more: impl FnOnce(&mut String) -> std::fmt::Result) -> Result<String, std::fmt::Error> {
     let mut text = String::with_capacity(16 << 10);
     encode_registry(&mut text, registry)?;
-    gauge(&mut text, "store_up", "1 when the store answers", u64::from(totals.is_some()))?;
-    if let Some(totals) = totals {
-        gauge(&mut text, "store_queue_rows", "Rows in the queue", totals.queue_rows)?;
-        gauge(&mut text, "store_disk_bytes", "Bytes of the store on disk", totals.disk_bytes)?;
-        if let Some(free) = totals.disk_free_bytes {
-            gauge(&mut text, "store_disk_free_bytes", "Bytes free on the store's disk", free)?;
-        }
-        gauge(&mut text, "store_incarnation", "Incarnation of this node", totals.incarnation)?;
-        counter(&mut text, "store_recovered", "Deliveries queued at start after a crash", totals.recovered)?;
-        counter(&mut text, "store_strays", "Deliveries found without rows; 0 is expected", totals.strays)?;
-        counter(&mut text, "store_purged_events", "Events deleted by retention", totals.purged_events)?;
-        counter(&mut text, "store_commits", "Commits", totals.commits)?;
-    }
+    more(&mut text)?;
     encode_eof(&mut text)?;
     Ok(text)
+}
+
+fn store(text: &mut String, totals: Option<StoreTotals>) -> std::fmt::Result {
+    gauge(text, "store_up", "1 when the store answers", u64::from(totals.is_some()))?;
+    if let Some(totals) = totals {
+        gauge(text, "store_queue_rows", "Rows in the queue", totals.queue_rows)?;
+        gauge(text, "store_disk_bytes", "Bytes of the store on disk", totals.disk_bytes)?;
+        if let Some(free) = totals.disk_free_bytes {
+            gauge(text, "store_disk_free_bytes", "Bytes free on the store's disk", free)?;
+        }
+        gauge(text, "store_incarnation", "Incarnation of this node", totals.incarnation)?;
+        counter(text, "store_recovered", "Deliveries queued at start after a crash", totals.recovered)?;
+        counter(text, "store_strays", "Deliveries found without rows; 0 is expected", totals.strays)?;
+        counter(text, "store_purged_events", "Events deleted by retention", totals.purged_events)?;
+        counter(text, "store_commits", "Commits", totals.commits)?;
+    }
+    Ok(())
 }
 
 fn gauge(text: &mut String, name: &str, help: &str, value: u64) -> std::fmt::Result {
@@ -125,7 +139,7 @@ mod tests {
         metrics.count_answer(StatusCode::NOT_FOUND);
         metrics.count_answer(StatusCode::NOT_FOUND);
         let totals = StoreTotals { queue_rows: 7, strays: 0, ..StoreTotals::default() };
-        let text = page(&registry, Some(totals)).unwrap();
+        let text = page(&registry, |text| store(text, Some(totals))).unwrap();
         for line in [
             "hookfast_http_responses_total{status=\"2xx\"} 1",
             "hookfast_http_responses_total{status=\"4xx\"} 2",
@@ -136,6 +150,6 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
         assert!(text.ends_with("# EOF\n"));
-        assert!(page(&registry, None).unwrap().contains("hookfast_store_up 0"));
+        assert!(page(&registry, |text| store(text, None)).unwrap().contains("hookfast_store_up 0"));
     }
 }

@@ -5,6 +5,7 @@ use crate::auth::{Access, Gate};
 use crate::error::ApiError;
 use crate::extract::BodyBudget;
 use crate::guard::GuardLayer;
+use crate::metrics::ApiMetrics;
 use crate::openapi;
 use crate::state::ApiState;
 use crate::{api, health, metrics};
@@ -31,18 +32,34 @@ pub(crate) struct Shared {
 /// `access` says how callers are known. Routers of several listeners are built from clones of one state; each has a
 /// body budget of its own.
 pub fn router(state: ApiState, access: Access) -> Router {
+    router_with(state, access, root_route())
+}
+
+/// `GET /`, where nothing else answers it: where to look further.
+pub fn root_route() -> Router {
+    Router::new().route("/", get(root))
+}
+
+/// The same with further routes beside the API's own; they bring their own state and must not take its paths. Without
+/// [`root_route`] or another one there is no `GET /`.
+pub fn router_with(state: ApiState, access: Access, more: Router) -> Router {
     let (routes, document) = api::routes().split_for_parts();
-    let routes = routes.route("/", get(root)).route(openapi::PATH, get(serve_openapi));
-    guarded(routes, openapi::to_json(document), state, access)
+    let routes = routes.route(openapi::PATH, get(serve_openapi));
+    guarded(routes, openapi::to_json(document), state, access, more)
 }
 
 /// What a node serves that has no API: health and metrics, for which no token is asked.
 pub fn health_router(state: ApiState) -> Router {
-    let (routes, _) = api::health_routes().split_for_parts();
-    guarded(routes, String::new(), state, Access::Tokens)
+    health_router_with(state, Router::new())
 }
 
-fn guarded(routes: Router<Arc<Shared>>, openapi: String, state: ApiState, access: Access) -> Router {
+/// The same with further routes, as [`router_with`].
+pub fn health_router_with(state: ApiState, more: Router) -> Router {
+    let (routes, _) = api::health_routes().split_for_parts();
+    guarded(routes, String::new(), state, Access::Tokens, more)
+}
+
+fn guarded(routes: Router<Arc<Shared>>, openapi: String, state: ApiState, access: Access, more: Router) -> Router {
     let metrics = state.metrics.clone();
     let shared = Arc::new(Shared {
         gate: Gate::new(access, &state),
@@ -54,8 +71,14 @@ fn guarded(routes: Router<Arc<Shared>>, openapi: String, state: ApiState, access
         .route("/metrics", get(metrics::scrape))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(shared);
+        .with_state(shared)
+        .merge(more);
+    finished(known, metrics)
+}
+
+/// Puts around routes what every listener has: JSON for what is not there, slashes at the end, the guard.
+pub(crate) fn finished(routes: Router, metrics: ApiMetrics) -> Router {
+    let known = routes.method_not_allowed_fallback(method_not_allowed);
     let with_slash = known.clone().fallback(not_found);
     known.fallback(move |request| without_slash(with_slash, request)).layer(GuardLayer::new(metrics))
 }

@@ -79,7 +79,11 @@ async fn stored(state: &ApiState, hash: [u8; 32]) -> Result<Arc<Token>, ApiError
     })
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+/// The token of the header `authorization`.
+///
+/// # Errors
+/// 401 when there is none.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     let expected = "expected the header `authorization: Bearer <token>`";
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         return Err(ApiError::unauthenticated(format!("{expected}, got none")));

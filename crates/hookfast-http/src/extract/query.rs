@@ -59,6 +59,12 @@ impl QueryReader {
         self.read(name, &expected, |text| text.parse().ok().filter(|number| range.contains(number)))
     }
 
+    /// A number, perhaps with a fraction.
+    pub(crate) fn decimal(&mut self, name: &str, least: f64, most: f64) -> Option<f64> {
+        let expected = format!("a number from {least} to {most}");
+        self.read(name, &expected, |text| text.parse().ok().filter(|number| (least..=most).contains(number)))
+    }
+
     pub(crate) fn time(&mut self, name: &str) -> Option<UnixMs> {
         self.read(name, "a time such as 2026-10-20T10:00:00Z", crate::time::parse)
     }

@@ -1,7 +1,7 @@
 //! One connection: HTTP/1 within its times, ended gently when the server drains.
 
-use super::ServerConfig;
 use super::watch::{Activity, Ticks, Verdict, Watched};
+use super::{Peer, ServerConfig};
 use crate::error::ApiError;
 use axum::Router;
 use axum::body::Body;
@@ -68,15 +68,18 @@ impl Settings {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn run<S>(stream: S, router: Router, settings: Arc<Settings>)
+pub(super) async fn run<S>(stream: S, peer: Option<Peer>, router: Router, settings: Arc<Settings>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Activity::new();
     let inner = TowerToHyperService::new(router);
     let marks = Arc::clone(&activity);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         marks.begin();
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         InFlight { answer: inner.call(request), activity: Arc::clone(&marks) }
     });
     let io = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });

@@ -8,6 +8,7 @@ use crate::metrics::ApiMetrics;
 use axum::Router;
 use connection::Settings;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
@@ -70,6 +71,10 @@ impl From<UnixListener> for Acceptor {
         Self::Unix(listener)
     }
 }
+
+/// The address at the other end of a TCP connection: an extension of each of its requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,29 +141,29 @@ impl Loop {
     async fn accept(&self, acceptor: &Acceptor) -> io::Result<()> {
         match acceptor {
             Acceptor::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, peer) = listener.accept().await?;
                 // Answers are small and written at once: waiting for more would only add latency.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "TCP_NODELAY could not be set");
                 }
-                self.start(stream);
+                self.start(stream, Some(Peer(peer.ip())));
             }
             Acceptor::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                self.start(stream);
+                self.start(stream, None);
             }
         }
         Ok(())
     }
 
-    fn start<S>(&self, stream: S)
+    fn start<S>(&self, stream: S, peer: Option<Peer>)
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             let open = Open { metrics: self.metrics.clone(), _slot: slot };
             open.metrics.connections.inc();
-            let serving = connection::run(stream, self.router.clone(), Arc::clone(&self.settings));
+            let serving = connection::run(stream, peer, self.router.clone(), Arc::clone(&self.settings));
             self.tracker.spawn(async move {
                 serving.await;
                 drop(open);

@@ -26,6 +26,8 @@ pub(crate) struct Rig {
     /// The same state on a node without an API.
     pub(crate) health: Router,
     pub(crate) org: OrgId,
+    /// What further routes are built from.
+    pub(crate) state: ApiState,
 }
 
 pub(crate) struct Answer {
@@ -85,8 +87,8 @@ impl Rig {
         let org = OrgId::default_org();
         let trusted = Access::Trusted(Principal { org: org.clone(), scope: Scope::Org });
         let health = health_router(state.clone());
-        let (guarded, router) = (router(state.clone(), Access::Tokens), router(state, trusted));
-        Self { memory, draining, router, guarded, health, org }
+        let (guarded, router) = (router(state.clone(), Access::Tokens), router(state.clone(), trusted));
+        Self { memory, draining, router, guarded, health, org, state }
     }
 
     pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {

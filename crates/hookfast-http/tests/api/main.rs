@@ -11,5 +11,6 @@ mod endpoints;
 mod event_types;
 mod explain;
 mod messages;
+mod sender;
 mod surroundings;
 mod wild;
