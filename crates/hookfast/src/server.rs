@@ -3,14 +3,13 @@
 
 use crate::build::{Ground, Node, store_failure};
 use crate::client::{control_socket_path, dialable, owner};
-use crate::config::{Config, Roles};
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::observe::Observer;
 use anyhow::Context as _;
-use axum::Router;
 use hookfast_core::ports::Intake;
 use hookfast_core::{Clock, OrgId};
-use hookfast_http::{Access, ApiState, ServeReport, ServerConfig, health_router, router, serve};
+use hookfast_http::{Access, ApiState, ServeReport, ServerConfig, serve};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -82,9 +81,9 @@ impl Server {
         observer: Option<Arc<dyn Observer>>,
     ) -> anyhow::Result<Self> {
         let ground = take(config, &clock, observer.as_ref()).await?;
-        let store = ground.store().clone();
+        let store = ground.store().cloned();
         let started = Self::start_on(ground, config, delivery).await;
-        if started.is_err() {
+        if let (Err(_), Some(store)) = (&started, store) {
             // Others that share the store need not wait until they find this node silent.
             store.close().await;
         }
@@ -94,26 +93,26 @@ impl Server {
     async fn start_on(ground: Ground, config: &Config, delivery: &Handle) -> anyhow::Result<Self> {
         let listener = bind(config.server.listen)?;
         let addr = listener.local_addr()?;
-        let control = config.own_dir().map(control_socket_path);
+        let dir = config.own_dir().filter(|_| config.server.roles.needs_store());
+        let control = dir.map(control_socket_path);
         let bound = control.as_deref().map(bind_control).transpose()?;
-        let node = ground.serve(config, addr, delivery)?;
+        let node = ground.serve(config, addr, delivery).await?;
         // Before it answers: who sees it ready finds the address.
-        let address_file = config.own_dir().map(|dir| dir.join("listen.addr"));
+        let address_file = dir.map(|dir| dir.join("listen.addr"));
         if let Some(file) = &address_file {
             replace_file(file, &format!("{addr}\n"))?;
         }
-        let (stop, metrics) = (CancellationToken::new(), &node.state().metrics);
+        let stop = CancellationToken::new();
         let listen = |acceptor, access| {
-            let router = routes(config.server.roles, node.state().clone(), access);
-            tokio::spawn(serve(acceptor, router, limits(config), metrics.clone(), stop.clone()))
+            tokio::spawn(serve(acceptor, node.routes(access), limits(config), node.metrics().clone(), stop.clone()))
         };
         let mut listeners = vec![listen(listener.into(), Access::Tokens)];
         if let Some((control_listener, _dir)) = bound {
             listeners.push(listen(control_listener.into(), Access::Trusted(owner())));
         }
         tracing::info!("listening on http://{addr}");
-        if config.server.roles.api {
-            advise_on_tokens(config, node.state()).await;
+        if let Some(state) = node.api().filter(|_| config.server.roles.api) {
+            advise_on_tokens(config, state).await;
         }
         let files = control.into_iter().chain(address_file).collect();
         Ok(Self { addr, node, stop, listeners, files, drain_ms: config.server.drain_ms })
@@ -125,14 +124,14 @@ impl Server {
     }
 
     /// The one road in, for sources within the process.
-    pub(crate) fn intake(&self) -> Arc<dyn Intake> {
+    pub(crate) fn intake(&self) -> Option<Arc<dyn Intake>> {
         self.node.intake()
     }
 
     /// Stops accepting, lets requests and deliveries in flight end within `drain_ms`, closes the store.
     pub(crate) async fn stop(self) {
         let deadline = Instant::now() + Duration::from_millis(self.drain_ms);
-        self.node.state().draining.cancel();
+        self.node.drain();
         self.stop.cancel();
         for listener in self.listeners {
             // Each ends by itself within the drain time; requests it had to cut are in its own log line.
@@ -147,11 +146,6 @@ impl Server {
         let left = deadline.saturating_duration_since(Instant::now());
         self.node.close(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)).await;
     }
-}
-
-/// A node without the role of the API says how it is, and nothing else.
-fn routes(roles: Roles, state: ApiState, access: Access) -> Router {
-    if roles.api { router(state, access) } else { health_router(state) }
 }
 
 /// Says how to make the first token, while there is none.

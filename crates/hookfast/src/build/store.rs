@@ -6,7 +6,8 @@ use crate::exit::{Exit, Failure};
 use crate::signals::exit_now;
 use hookfast_core::model::SecretText;
 use hookfast_core::ports::{
-    Accept, Applications, Dispatch, Endpoints, EventTypes, Maintenance, NoDispatch, Queue, Reading, Replays, Tokens,
+    Accept, Applications, Consume, Dispatch, Emitters, Endpoints, EventTypes, Exclusive, Maintenance, NoDispatch,
+    Queue, Reading, Replays, Tokens,
 };
 use hookfast_core::{Clock, ErrorKind, IdGenerator};
 use hookfast_store::postgres::{PostgresConfig, PostgresStore};
@@ -31,6 +32,10 @@ pub(crate) struct StorePorts {
     pub(crate) reading: Arc<dyn Reading>,
     pub(crate) replays: Arc<dyn Replays>,
     pub(crate) maintenance: Arc<dyn Maintenance>,
+    pub(crate) exclusive: Arc<dyn Exclusive>,
+    pub(crate) emitters: Arc<dyn Emitters>,
+    /// Where the store can take what is read from a log.
+    pub(crate) consume: Option<Arc<dyn Consume>>,
     close: Arc<dyn Fn() + Send + Sync>,
     /// Held while the store is open, where a directory belongs to a server although its store is elsewhere.
     _dir: Option<Arc<DirLock>>,
@@ -39,7 +44,8 @@ pub(crate) struct StorePorts {
 impl StorePorts {
     fn of<S>(store: Arc<S>, close: fn(&S), dir: Option<DirLock>) -> Self
     where
-        S: Accept + Queue + Applications + Endpoints + EventTypes + Tokens + Reading + Replays + Maintenance + 'static,
+        S: Accept + Queue + Applications + Endpoints + EventTypes + Tokens + Reading + Replays + Maintenance,
+        S: Exclusive + Emitters + 'static,
     {
         Self {
             accept: Arc::clone(&store) as _,
@@ -51,6 +57,9 @@ impl StorePorts {
             reading: Arc::clone(&store) as _,
             replays: Arc::clone(&store) as _,
             maintenance: Arc::clone(&store) as _,
+            exclusive: Arc::clone(&store) as _,
+            emitters: Arc::clone(&store) as _,
+            consume: None,
             close: Arc::new(move || close(&store)),
             _dir: dir.map(Arc::new),
         }
@@ -85,7 +94,8 @@ pub(super) async fn open(
             let dir = config.own_dir().filter(|_| serves).map(DirLock::take).transpose()?;
             let store =
                 PostgresStore::open(postgres(config, url, roles), clock, ids, dispatch, Arc::new(give_up)).await?;
-            Ok(StorePorts::of(store, PostgresStore::close, dir))
+            let consume = Some(Arc::clone(&store) as Arc<dyn Consume>);
+            Ok(StorePorts { consume, ..StorePorts::of(store, PostgresStore::close, dir) })
         }
     }
 }

@@ -283,7 +283,9 @@ mod tests {
         let behind = Receiver::start(ReceiverConfig::loopback(Journal::new(10))).await.unwrap();
         behind.behave("/hook", Behaviour::RetryAfter("7".into()));
         let forwarder = Forwarder::to(&behind.url("/hook?x=1")).unwrap();
+        let peer = behind.addr();
         let request = || Request {
+            peer,
             method: "POST".into(),
             target: "/elsewhere".into(),
             headers: vec![("webhook-id".into(), "msg_1".into()), ("host".into(), "outside".into())],

@@ -25,6 +25,18 @@ pub(super) struct Paging {
     iterator: Option<String>,
 }
 
+impl Paging {
+    /// How many to show at most.
+    pub(super) fn wanted(&self) -> usize {
+        if self.all { ALL_MAX } else { usize::try_from(self.limit).unwrap_or(ALL_MAX) }
+    }
+
+    /// Where to go on, as an earlier answer said.
+    pub(super) fn iterator(&self) -> Option<&str> {
+        self.iterator.as_deref()
+    }
+}
+
 /// One page that a list came to: `data`, `iterator` and `done`, as the API has them.
 ///
 /// # Errors
@@ -35,7 +47,7 @@ pub(super) async fn fetch(
     query: &[(&str, Option<String>)],
     paging: &Paging,
 ) -> anyhow::Result<Value> {
-    let wanted = if paging.all { ALL_MAX } else { usize::try_from(paging.limit).unwrap_or(ALL_MAX) };
+    let wanted = paging.wanted();
     let filters: String = query
         .iter()
         .filter_map(|(name, value)| value.as_ref().map(|value| format!("&{name}={}", segment(value))))

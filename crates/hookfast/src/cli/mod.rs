@@ -21,6 +21,8 @@ mod man;
 mod migrate;
 mod naming;
 mod nodes;
+mod pay;
+mod payments;
 mod replaying;
 mod scope;
 mod send;
@@ -66,6 +68,8 @@ enum Command {
     Migrate(migrate::Args),
     Store(store::Args),
     Bench(bench::Args),
+    Payments(payments::Args),
+    Pay(pay::Args),
     Sign(signature::sign::Args),
     Verify(signature::verify::Args),
     Config(config::Args),
@@ -96,6 +100,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Nodes(args) => on_one_thread(nodes::run(args)),
         Command::Migrate(args) => on_one_thread(migrate::run(args)),
         Command::Store(args) => on_one_thread(store::run(args)),
+        Command::Payments(args) => on_one_thread(payments::run(args)),
+        Command::Pay(args) => on_one_thread(pay::run(args)),
         Command::Sign(args) => signature::sign::run(&args),
         Command::Verify(args) => signature::verify::run(&args),
         Command::Config(args) => config::run(&args),

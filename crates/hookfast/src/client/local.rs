@@ -13,7 +13,7 @@ use bytes::Bytes;
 use hookfast_core::OrgId;
 use hookfast_core::model::{Principal, Scope};
 use hookfast_core::ports::NodeState;
-use hookfast_http::{Access, router};
+use hookfast_http::Access;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use std::sync::Arc;
@@ -75,14 +75,17 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<Api> {
 
 impl Here {
     async fn over(ground: Ground, config: &Config) -> anyhow::Result<Self> {
-        let node = ground.command(config)?;
+        let node = ground.command(config).await?;
         let name = node_name(config, Roles::NONE);
         let mut has_others = false;
         if config.store.url.is_some() {
-            let nodes = node.state().ports.maintenance.nodes().await.unwrap_or_default();
+            let nodes = match node.api() {
+                Some(state) => state.ports.maintenance.nodes().await.unwrap_or_default(),
+                None => Vec::new(),
+            };
             has_others = nodes.iter().any(|node| node.state == NodeState::Alive && node.name != name);
         }
-        let router = router(node.state().clone(), Access::Trusted(owner()));
+        let router = node.routes(Access::Trusted(owner()));
         Ok(Self { node, router, name, has_others })
     }
 

@@ -105,6 +105,12 @@ impl Values {
         }
     }
 
+    /// As [`Values::give`], beneath everything that other sources give.
+    pub(super) fn give_beneath(&mut self, key: &str, raw: Raw, origin: String) {
+        self.give(key, raw, origin);
+        self.given.rotate_right(1);
+    }
+
     /// Reads a TOML file.
     pub(crate) fn file(&mut self, path: &Path) {
         let name = path.display().to_string();
@@ -116,10 +122,7 @@ impl Values {
 
     /// Reads TOML text; `name` is what its faults are blamed on.
     pub(crate) fn toml(&mut self, name: &str, text: &str) {
-        let at = |offset: usize| {
-            let lines = text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count();
-            format!("{name}:{}", lines + 1)
-        };
+        let at = |offset: usize| format!("{name}:{}", line_of(text, offset));
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             self.fault(at(error.span().map_or(0, |span| span.start)), "", format!("not TOML: {}", error.message()));
@@ -137,7 +140,7 @@ impl Values {
             for (key, value) in inner {
                 let path = format!("{}.{}", section.get_ref(), key.get_ref());
                 let origin = at(key.span().start);
-                match raw(value.get_ref()) {
+                match raw_of(value.get_ref()) {
                     Some(raw) => self.give(&path, raw, origin),
                     None => self.fault(origin, &path, format!("expected a value, found {}", kind(value.get_ref()))),
                 }
@@ -182,7 +185,13 @@ impl Key {
     }
 }
 
-fn raw(value: &DeValue<'_>) -> Option<Raw> {
+/// The line of a place in a text.
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
+/// A TOML value as a source gives it; `None` for what no setting has.
+pub(super) fn raw_of(value: &DeValue<'_>) -> Option<Raw> {
     let scalar = |value: &DeValue<'_>| match value {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(number) => Some(number.to_string()),

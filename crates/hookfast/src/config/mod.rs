@@ -1,20 +1,25 @@
 //! Configuration: defaults, then a TOML file, then the environment, then flags; everything checked at once. Must not
 //! know what the settings are used for.
 
+mod addresses;
 mod docs;
+mod first_system;
 mod forms;
 mod keys;
 mod layers;
 mod nodes;
+mod receiving;
+mod redis;
 mod rules;
 pub(crate) mod show;
 
-pub(crate) use keys::{Config, HeaderFamily, LogFormat, Migrate};
+pub(crate) use keys::{Config, HeaderFamily, IntakeBy, Kafka, LogFormat, Migrate, OutOfRange};
 pub(crate) use layers::{Wrong, distance};
 pub(crate) use nodes::Roles;
 pub(crate) use rules::{duration_ms, show_ms};
 
 use hookfast_core::model::SecretText;
+use keys::SenderAuth;
 use layers::Values;
 use rules::Raw;
 use std::convert::Infallible;
@@ -68,6 +73,7 @@ fn read(
     if let Some(file) = args.config.clone().or_else(|| named.map(|(_, value)| value.into())) {
         values.file(&file);
     }
+    first_system::give(&mut values, &variables);
     values.environment(variables.into_iter());
     if let Some(dir) = &args.data_dir {
         values.give("server.data_dir", Raw::Text(dir.display().to_string()), "--data-dir".into());
@@ -88,6 +94,7 @@ fn read(
     if let Some(config) = &mut config {
         follow(config, &values);
         check_together(config, &mut values);
+        receiving::read(config, &mut values);
     }
     match config {
         Some(config) if values.faults().is_empty() => Ok((config, values)),
@@ -132,11 +139,26 @@ fn check_together(config: &Config, values: &mut Values) {
             format!("expected room for one body (server.body_bytes_max, {body}), found {memory}"),
         );
     }
-    if config.store.url.is_none() && config.server.roles != Roles::ALL {
-        let found = config.server.roles.words().join(",");
-        let why = "only servers that share a PostgreSQL store (store.url) can split them: a data directory is one \
-                   server's alone";
-        fault("server.roles", format!("expected every role, found `{found}`; {why}"));
+    let roles = config.server.roles;
+    if config.store.url.is_none() && roles.needs_store() && (!roles.is_whole() || roles.consumer) {
+        let (all, found) = (Roles::STANDARD.words().join(","), roles.words().join(","));
+        let why = "only servers that share a PostgreSQL store (store.url) can split them or be a `consumer`: a data \
+                   directory is one server's alone";
+        fault("server.roles", format!("expected {all} and perhaps sender and receiver, found `{found}`; {why}"));
+    }
+    if config.kafka.brokers.is_empty() {
+        let mut lacking = |key: &str, found: &str| {
+            fault(key, format!("found `{found}`, which needs kafka.brokers (or KAFKA_ADDR)"));
+        };
+        if roles.consumer {
+            lacking("server.roles", "consumer");
+        }
+        if !roles.needs_store() {
+            lacking("server.roles", "receiver alone");
+        }
+        if config.server.intake == IntakeBy::Log {
+            lacking("server.intake", "log");
+        }
     }
 }
 
@@ -149,6 +171,15 @@ impl Config {
     /// Nobody but this machine can reach the server, so it may deliver to this machine.
     pub(crate) fn may_deliver_to_loopback(&self, bound: SocketAddr) -> bool {
         bound.ip().is_loopback() && self.server.public_url.is_none() && self.server.trusted_proxies.is_empty()
+    }
+
+    /// The sender's routes ask for no token.
+    pub(crate) fn is_sender_open(&self, bound: SocketAddr) -> bool {
+        match self.sender.auth {
+            SenderAuth::Auto => self.may_deliver_to_loopback(bound),
+            SenderAuth::Token => false,
+            SenderAuth::None => true,
+        }
     }
 }
 

@@ -15,17 +15,55 @@ pub(crate) struct Roles {
     pub(crate) engine: bool,
     /// It does the background work of the store.
     pub(crate) maintenance: bool,
+    /// It runs what events come from by themselves: emitters, Redis.
+    pub(crate) sources: bool,
+    /// It serves the routes of the sender.
+    pub(crate) sender: bool,
+    /// It receives webhooks.
+    pub(crate) receiver: bool,
+    /// It reads the log into the store.
+    pub(crate) consumer: bool,
 }
 
 impl Roles {
-    /// Everything: a server of its own.
-    pub(crate) const ALL: Self = Self { api: true, engine: true, maintenance: true };
     /// Nothing: a command that has opened the store for a moment.
-    pub(crate) const NONE: Self = Self { api: false, engine: false, maintenance: false };
+    pub(crate) const NONE: Self = Self {
+        api: false,
+        engine: false,
+        maintenance: false,
+        sources: false,
+        sender: false,
+        receiver: false,
+        consumer: false,
+    };
+    /// What a server of its own does.
+    pub(crate) const STANDARD: Self = Self { api: true, engine: true, maintenance: true, sources: true, ..Self::NONE };
+    /// Everything there is.
+    const ALL: Self = Self { sender: true, receiver: true, consumer: true, ..Self::STANDARD };
+    /// Receives webhooks and hands them to the log: needs no store.
+    const RECEIVER: Self = Self { receiver: true, ..Self::NONE };
+
+    /// Every role that a server of its own must have.
+    pub(crate) fn is_whole(self) -> bool {
+        self.api && self.engine && self.maintenance && self.sources
+    }
+
+    /// Some of it needs a store.
+    pub(crate) fn needs_store(self) -> bool {
+        self != Self::RECEIVER
+    }
 
     /// The words for what is among them.
     pub(crate) fn words(self) -> Vec<&'static str> {
-        let known = [(self.api, "api"), (self.engine, "engine"), (self.maintenance, "maintenance")];
+        let known = [
+            (self.api, "api"),
+            (self.engine, "engine"),
+            (self.maintenance, "maintenance"),
+            (self.sources, "sources"),
+            (self.sender, "sender"),
+            (self.receiver, "receiver"),
+            (self.consumer, "consumer"),
+        ];
         known.into_iter().filter_map(|(is_on, word)| is_on.then_some(word)).collect()
     }
 }
@@ -49,6 +87,10 @@ impl Rule for RoleList {
                 "api" => roles.api = true,
                 "engine" => roles.engine = true,
                 "maintenance" => roles.maintenance = true,
+                "sources" => roles.sources = true,
+                "sender" => roles.sender = true,
+                "receiver" => roles.receiver = true,
+                "consumer" => roles.consumer = true,
                 _ => return None,
             }
         }

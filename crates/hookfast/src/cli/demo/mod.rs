@@ -135,12 +135,13 @@ async fn show(args: &Args, config: &Config, runtimes: &Runtimes, live: bool) -> 
         route: Route::Match,
         pace: Pace::PerSecond(args.rate),
         count: None,
+        name: fastrand::u128(..).to_be_bytes().to_vec(),
         in_flight_max: 256,
         invoices: 16,
         stages: Vec::new(),
         type_prefix: "invoice.".into(),
     };
-    let emitter = Emitter::new(emitter_config, server.intake(), Arc::clone(&clock))
+    let emitter = Emitter::new(emitter_config, server.intake().context("the demo has no store")?, Arc::clone(&clock))
         .map_err(|error| Failure::new(Exit::Usage, format!("--rate: {error}")))?;
     let since = jiff::Timestamp::from_millisecond(clock.wall().0)?;
     let scene = scene(args, config, &server, &world, since)?;
