@@ -74,13 +74,18 @@ pub(crate) async fn live() -> Response {
     json(StatusCode::OK, &ComponentOut { status: HealthStatus::Ok })
 }
 
-/// `GET /health/ready`: requests may be sent here; not while the node drains or the store is away.
+/// `GET /health/ready`: requests may be sent here; not while the node drains, or what makes events durable is away.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     if shared.api.draining.is_cancelled() {
         return ApiError::overloaded("the node is shutting down", 1_000).into_response();
     }
-    match store_status(&shared).await {
-        HealthStatus::Ok => json(StatusCode::OK, &ComponentOut { status: HealthStatus::Ok }),
-        HealthStatus::Error => ApiError::overloaded("the store does not answer", 1_000).into_response(),
+    let (is_there, away) = match &shared.api.log {
+        Some(log) => (log.is_available(), "the log does not answer"),
+        None => (store_status(&shared).await == HealthStatus::Ok, "the store does not answer"),
+    };
+    if is_there {
+        json(StatusCode::OK, &ComponentOut { status: HealthStatus::Ok })
+    } else {
+        ApiError::overloaded(away, 1_000).into_response()
     }
 }

@@ -3,7 +3,7 @@
 use crate::metrics::ApiMetrics;
 use hookfast_core::address::AddressRules;
 use hookfast_core::model::SecretText;
-use hookfast_core::ports::{Applications, Endpoints, EventTypes, Intake, Maintenance, Reading, Replays, Tokens};
+use hookfast_core::ports::{Applications, Endpoints, EventTypes, Intake, Log, Maintenance, Reading, Replays, Tokens};
 use hookfast_core::{Clock, IdGenerator, limits};
 use prometheus_client::registry::Registry;
 use std::fmt;
@@ -78,6 +78,8 @@ pub struct ApiState {
     pub config: ApiConfig,
     /// The API's own counters.
     pub metrics: ApiMetrics,
+    /// The log that events are accepted by, where they are: then the store may be away for a while.
+    pub log: Option<Arc<dyn Log>>,
     /// What `/metrics` shows.
     pub registry: Arc<Registry>,
     /// Cancelled when the node drains: `/health/ready` then says 503.

@@ -292,7 +292,8 @@ impl Site<'_> {
         metrics: &ApiMetrics,
         draining: &CancellationToken,
     ) -> Serves {
-        let Self { config, rules, roles, around, registry, .. } = self;
+        let Self { config, rules, roles, around, registry, log, .. } = self;
+        let log = log.filter(|_| config.server.intake == IntakeBy::Log).map(|ports| ports.log);
         let registry = Arc::new(registry);
         let api = store.zip(intake).map(|(store, intake)| ApiState {
             ports: api_ports(store, intake),
@@ -300,6 +301,7 @@ impl Site<'_> {
             ids: around.ids,
             config: api_config(config, rules),
             metrics: metrics.clone(),
+            log: log.clone(),
             registry: Arc::clone(&registry),
             draining: draining.clone(),
         });
@@ -459,7 +461,9 @@ fn read_pem(setting: &str, path: Option<&Path>) -> anyhow::Result<Option<String>
 
 fn address_rules(config: &Config, bound: SocketAddr) -> anyhow::Result<AddressRules> {
     let networks = config.delivery.allow_networks.clone();
-    Ok(AddressRules::new(networks, config.may_deliver_to_loopback(bound), vec![bound])?)
+    let mut own = config.service_addresses();
+    own.push(bound);
+    Ok(AddressRules::new(networks, config.may_deliver_to_loopback(bound), own)?)
 }
 
 fn sink_config(config: &Config, rules: AddressRules) -> anyhow::Result<HttpSinkConfig> {

@@ -81,6 +81,7 @@ impl Rig {
             ids: memory.ids.clone(),
             config,
             metrics,
+            log: None,
             registry: Arc::new(registry),
             draining: draining.clone(),
         };

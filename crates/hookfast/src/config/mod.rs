@@ -23,7 +23,7 @@ use keys::SenderAuth;
 use layers::Values;
 use rules::Raw;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
 /// The flags that every command with a configuration takes.
@@ -166,6 +166,24 @@ impl Config {
     /// The data directory, unless everything is kept elsewhere and nobody named one.
     pub(crate) fn own_dir(&self) -> Option<&Path> {
         (self.store.url.is_none() || self.names_dir).then_some(self.server.data_dir.as_path())
+    }
+
+    /// Where the services are that hookfast itself uses, as far as their names are known now: nothing is delivered there.
+    pub(crate) fn service_addresses(&self) -> Vec<SocketAddr> {
+        let store = self.store.url.as_ref().and_then(|url| url::Url::parse(url.reveal()).ok());
+        let store = store.iter().filter_map(|url| Some((url.host_str()?.to_owned(), url.port().unwrap_or(5432))));
+        let redis = self.redis.addresses.iter().map(|address| (address.host.clone(), address.port));
+        let brokers = self.kafka.brokers.iter().filter_map(|broker| {
+            let (host, port) = broker.rsplit_once(':')?;
+            Some((host.to_owned(), port.parse().ok()?))
+        });
+        let all = store.chain(redis).chain(brokers);
+        all.filter_map(|(host, port)| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            (host, port).to_socket_addrs().ok()
+        })
+        .flatten()
+        .collect()
     }
 
     /// Nobody but this machine can reach the server, so it may deliver to this machine.
