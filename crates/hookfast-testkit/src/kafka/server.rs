@@ -14,6 +14,18 @@ const HOME: &str = "HOOKFAST_TEST_KAFKA_HOME";
 /// Below the cache of the user, where it lies when nobody names it.
 const CACHED: &str = "hookfast/kafka-4.3.1";
 
+/// A listener that encrypts and asks who is there; of a setting that comes twice the later one counts.
+const SECURED: &str = "\
+listeners=PLAINTEXT://127.0.0.1:@PORT@,CONTROLLER://127.0.0.1:@CONTROLLER@,SASL_SSL://127.0.0.1:@SECURE@
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+user_@USERNAME@=\"@PASSWORD@\";
+ssl.keystore.type=PEM
+ssl.keystore.location=@IDENTITY@
+";
+
 /// A broker of its own, on a port of 127.0.0.1 that it keeps over restarts. Ended, its files deleted, when dropped.
 pub struct KafkaServer {
     // Before `dir`: it must have ended when its files are deleted.
@@ -22,6 +34,8 @@ pub struct KafkaServer {
     installed: PathBuf,
     port: u16,
     controller_port: u16,
+    /// Settings beside the usual ones.
+    more: String,
 }
 
 impl KafkaServer {
@@ -31,17 +45,65 @@ impl KafkaServer {
     /// When it is installed and cannot be started.
     #[must_use]
     pub fn start() -> Option<Self> {
-        let installed = installed()?;
-        let dir = tempfile::Builder::new().prefix("hookfast-kafka-").tempdir().unwrap();
+        let mut server = Self::new()?;
         // The files of indexes are mostly holes.
         let mut copy = Command::new("cp");
-        copy.args(["--archive", "--sparse=always"]).arg(installed.join("template")).arg(dir.path().join("data"));
-        output(&mut copy).unwrap();
-        let port = free_port();
-        let controller_port = std::iter::repeat_with(free_port).find(|other| *other != port).unwrap();
-        let mut server = Self { process: None, dir, installed, port, controller_port };
+        copy.args(["--archive", "--sparse=always"]).arg(server.installed.join("template"));
+        output(copy.arg(server.dir.path().join("data"))).unwrap();
         server.restart();
         Some(server)
+    }
+
+    /// As [`KafkaServer::start`], with a listener beside that encrypts and lets one user in; the answer is its address,
+    /// too. `pem` is the listener's key in PKCS #8 with its certificates.
+    ///
+    /// # Panics
+    /// When it is installed and cannot be started.
+    #[must_use]
+    pub fn start_secured(pem: &str, username: &str, password: &str) -> Option<(Self, String)> {
+        let mut server = Self::new()?;
+        let mut ports = std::iter::repeat_with(free_port);
+        let port = ports.find(|port| ![server.port, server.controller_port].contains(port)).unwrap();
+        let identity = server.dir.path().join("identity.pem");
+        std::fs::write(&identity, pem).unwrap();
+        server.more = SECURED
+            .replace("@SECURE@", &port.to_string())
+            .replace("@IDENTITY@", identity.to_str().unwrap())
+            .replace("@USERNAME@", username)
+            .replace("@PASSWORD@", password);
+        let mut format = Command::new("java");
+        format.arg(server.java_args()).args(["kafka.tools.StorageTool", "format", "-t", "secured", "-c"]);
+        format.arg(server.write_settings());
+        for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            format.args(["--add-scram", &format!("{mechanism}=[name={username},password={password}]")]);
+        }
+        output(&mut format).unwrap();
+        server.restart();
+        Some((server, format!("127.0.0.1:{port}")))
+    }
+
+    /// One without data that does not run.
+    fn new() -> Option<Self> {
+        let installed = installed()?;
+        let dir = tempfile::Builder::new().prefix("hookfast-kafka-").tempdir().unwrap();
+        let port = free_port();
+        let controller_port = std::iter::repeat_with(free_port).find(|other| *other != port).unwrap();
+        Some(Self { process: None, dir, installed, port, controller_port, more: String::new() })
+    }
+
+    fn java_args(&self) -> String {
+        format!("@{}", self.installed.join("java.args").display())
+    }
+
+    fn write_settings(&self) -> PathBuf {
+        let path = self.dir.path().join("server.properties");
+        let usual = std::fs::read_to_string(self.installed.join("server.properties")).unwrap();
+        let text = (usual + &self.more)
+            .replace("@DIR@", self.dir.path().to_str().unwrap())
+            .replace("@PORT@", &self.port.to_string())
+            .replace("@CONTROLLER@", &self.controller_port.to_string());
+        std::fs::write(&path, text).unwrap();
+        path
     }
 
     /// Starts it after it was stopped or killed, on the same data and port, and answers when it takes connections. One
@@ -51,16 +113,9 @@ impl KafkaServer {
     /// When it does not start.
     pub fn restart(&mut self) {
         self.stop();
-        let settings = self.dir.path().join("server.properties");
-        let text = std::fs::read_to_string(self.installed.join("server.properties")).unwrap();
-        let text = text
-            .replace("@DIR@", self.dir.path().to_str().unwrap())
-            .replace("@PORT@", &self.port.to_string())
-            .replace("@CONTROLLER@", &self.controller_port.to_string());
-        std::fs::write(&settings, text).unwrap();
         let mut java = Command::new("setpriv");
-        java.args(["--pdeathsig", "KILL", "--", "java"]);
-        java.arg(format!("@{}", self.installed.join("java.args").display())).arg("kafka.Kafka").arg(settings);
+        java.args(["--pdeathsig", "KILL", "--", "java"]).arg(self.java_args());
+        java.arg("kafka.Kafka").arg(self.write_settings());
         java.stdin(Stdio::null());
         let mut process = Daemon::of("kafka", java, &self.dir.path().join("log"));
         let ready = process.wait_until(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok());

@@ -69,7 +69,12 @@ pub(crate) fn psql(url: &str, sql: &str) -> Result<String, String> {
 
 /// A new directory that the server may call its own, gone when dropped.
 pub(crate) fn home() -> TempDir {
-    let home = tempfile::Builder::new().prefix("hookfast-pg-").tempdir().unwrap();
+    home_in(&std::env::temp_dir())
+}
+
+/// The same in this directory, which everybody must be let through.
+pub(crate) fn home_in(dir: &Path) -> TempDir {
+    let home = tempfile::Builder::new().prefix("hookfast-pg-").tempdir_in(dir).unwrap();
     if rustix::process::geteuid().is_root() {
         output(Command::new("chown").arg("postgres:").arg(home.path())).unwrap();
     }

@@ -3,7 +3,7 @@
 use super::programs::{self, Daemon};
 use crate::skip;
 use rustix::process::Signal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -27,11 +27,20 @@ impl PostgresServer {
     /// When it is installed and cannot be started.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// The same with its files below this directory, which every user must be let through.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`].
+    #[must_use]
+    pub fn start_in(dir: &Path) -> Option<Self> {
         if let Some(missing) = programs::missing(&["initdb", "postgres", "psql"]) {
             skip(&format!("no PostgreSQL: {missing}"));
             return None;
         }
-        let home = programs::home();
+        let home = programs::home_in(dir);
         let mut initdb = programs::command("initdb");
         initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--wal-segsize=1", "-D"]);
         programs::output(initdb.arg(home.path().join("data"))).unwrap();

@@ -7,10 +7,11 @@ use hookfast_lab::load::LoadReport;
 use hookfast_lab::process::{Server, ServerConfig};
 use hookfast_lab::receiver::Behaviour;
 use hookfast_testkit::postgres::{PostgresServer, Standby};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Short, so that tests need not wait long for a take-over.
-const LEASE_MS: u64 = 2_000;
+pub(crate) const LEASE_MS: u64 = 2_000;
 /// Faults in the ordinary test command.
 const FAULTS: usize = 8;
 /// A frozen node that wakes up may be taken for dead so long after.
@@ -51,10 +52,15 @@ impl Cluster {
         }
     }
 
+    /// Where each node listens.
+    pub(crate) fn listening(&self) -> Vec<SocketAddr> {
+        let others = self.others.iter().map(|(config, _)| config.listen);
+        std::iter::once(self.rig.config.listen).chain(others).collect()
+    }
+
     /// Load through every node.
     pub(crate) fn load(&self, connections: usize) -> Vec<Load> {
-        let others = self.others.iter().map(|(config, _)| config.listen);
-        std::iter::once(self.rig.config.listen).chain(others).map(|at| self.rig.load_at(at, connections)).collect()
+        self.listening().into_iter().map(|at| self.rig.load_at(at, connections)).collect()
     }
 
     pub(crate) async fn kill_and_restart(&mut self, number: usize) {

@@ -2,8 +2,9 @@
 //! the test fails. It knows no server.
 
 use hookfast_testkit::skip;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -80,6 +81,8 @@ impl Disk {
 
     fn try_ext4(mib: u64) -> Result<Self, String> {
         let dir = tempfile::tempdir().unwrap();
+        // Servers that run as another user keep their files there too.
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).map_err(|error| error.to_string())?;
         let under = Mount::memory(mib, dir.path().join("under"))?;
         let mut disk = Self { mount: None, _under: Some(under), dir };
         let image = disk.image();

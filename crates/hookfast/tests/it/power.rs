@@ -1,18 +1,21 @@
 //! What a kill does not prove: power cuts and failed syncs. The server's directory lies on a file system of its own,
 //! which forgets everything that was not synced.
 
+use crate::cluster::{Cluster, more};
 use crate::disk::{Disk, has_program};
 use crate::rig::{BINARY, Rig, assert_intact, seeded, torture};
 use hookfast_lab::judge::{self, Obligation, ViolationKind};
 use hookfast_lab::load::LoadReport;
 use hookfast_lab::process::ServerConfig;
 use hookfast_lab::receiver::Behaviour;
+use hookfast_testkit::postgres::PostgresServer;
 use hookfast_testkit::skip;
 use std::time::{Duration, Instant};
 
 /// Cuts in the ordinary test command.
 const CUTS: usize = 3;
 const DISK_MIB: u64 = 512;
+const POSTGRES_DISK_MIB: u64 = 1024;
 
 /// A server whose data lies on `disk`, and its log does not.
 async fn rig_on(disk: &Disk, behaviours: &[Behaviour], env: &[(&str, &str)], wrapper: &[&str]) -> Rig {
@@ -67,6 +70,33 @@ async fn power_cut_loses_nothing_acknowledged() {
     println!("power cuts: {cuts}");
     assert!(rig.terminate().await.success());
     assert_intact(&rig.config.data_dir);
+}
+
+/// The nodes go on; only their database is cut off, in the middle of its commits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn power_cut_under_postgresql_loses_nothing_acknowledged() {
+    let mut random = seeded();
+    let Some(mut disk) = Disk::ext4(POSTGRES_DISK_MIB) else { return };
+    let Some(mut postgres) = PostgresServer::start_in(&disk.path()) else { return };
+    let cluster = Cluster::start(&postgres.url(), 2, &[Behaviour::Ok, Behaviour::FailShare(0.2)], &[]).await;
+    let loads = cluster.load(8);
+    let started = Instant::now();
+    let mut cuts = 0;
+    while torture().map_or(cuts < CUTS, |limit| started.elapsed() < limit) {
+        more(&loads, 20 + random.u64(..150)).await;
+        let switch = disk.switch();
+        tokio::time::sleep(Duration::from_micros(random.u64(..50_000))).await;
+        switch.off();
+        // Nothing it does now reaches the disk; so its processes end at once.
+        postgres.stop_immediately();
+        disk.power_on();
+        postgres.restart();
+        cuts += 1;
+    }
+    more(&loads, 20).await;
+    println!("power cuts under PostgreSQL: {cuts}");
+    let report = cluster.assert_sound(loads).await;
+    assert_eq!(forgotten(&cluster.rig, &report).await, 0, "acknowledged events are gone");
 }
 
 /// The proof of the proof: with syncs left out, the same cuts must find lost events.
