@@ -19,8 +19,8 @@ cargo xtask COMMAND
 
   ci                                everything that must hold: fmt, clippy, tidy, doc, test with the demo
   test [--smoke] [CARGO TEST ARGS]  installs what the tests need, runs them, sums them up
-  stack up|status|down|test         the first systems on this machine: real Kafka, PostgreSQL, Redis, nginx, and hookfast;
-                                    [--dir DIR] [--port-base N]; up [--release] [PART…]; down [--wipe]; test [--faults]
+  stack up|status|down|test|image   the first systems on this machine: real Kafka, PostgreSQL, Redis, nginx, and hookfast;
+                                    [--dir DIR] [--port-base N]; up [PART…] [--release] [--binary FILE]; down [--wipe]; test [--faults]
   tidy                              the rules of the house that no compiler knows
   torture --minutes N [--seed S]    the crash tests for that long
 

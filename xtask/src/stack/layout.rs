@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// What `--port-base` may be: the ports above it must be there, those of the system are not for this.
 pub(crate) const PORT_BASES: RangeInclusive<u16> = 1024..=65_000;
 
+/// So many it takes.
+pub(crate) const PORTS: u16 = 12;
+
 /// Which part listens where, all on 127.0.0.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ports {
@@ -119,7 +122,8 @@ mod tests {
                 Ports::new(base);
             let rest = [sender, nginx, consumer, api, kafka, controller, postgres, redis, replica];
             let all: BTreeSet<u16> = handlers.into_iter().chain(rest).collect();
-            assert_eq!(all.len(), 12);
+            assert_eq!(all.len(), usize::from(PORTS));
+            assert!(base.is_none_or(|base| all.last() == Some(&(base + PORTS - 1))));
         }
     }
 

@@ -3,6 +3,7 @@
 //! on when the command ends. Knows nothing of what goes through them.
 
 mod console;
+mod image;
 mod layout;
 mod nodes;
 mod parts;
@@ -18,13 +19,15 @@ use layout::Layout;
 use parts::Part;
 use processes::Processes;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const ACTIONS: &str = "`up`, `status`, `down` or `test`";
+const ACTIONS: &str = "`up`, `status`, `down`, `test` or `image`";
 /// A test leaves the ports of a stack alone that somebody works with.
 const TEST_PORT_BASE: u16 = 24_000;
+/// Below the ports that the kernel gives to outgoing connections.
+const TEST_PORT_BASE_MAX: u16 = 31_000;
 /// So long a port that is taken may become free.
 const PORT_PATIENCE: Duration = Duration::from_secs(2);
 /// So long a start of PostgreSQL is tried again.
@@ -38,6 +41,8 @@ pub(crate) struct Options {
     /// All ports from here on, instead of the first system's.
     port_base: Option<u16>,
     release: bool,
+    /// This hookfast, instead of one that is built.
+    binary: Option<PathBuf>,
     /// Start these alone; nothing names all.
     parts: Vec<Part>,
 }
@@ -48,16 +53,19 @@ enum Action {
     Status,
     Down { wipe: bool },
     Test { faults: bool },
+    Image,
 }
 
 impl Options {
     pub(crate) fn parse(args: &[String]) -> Result<Self> {
         let (mut dir, mut port_base, mut release, mut wipe) = (root().join("target/stack"), None, false, false);
-        let (mut parts, mut faults) = (Vec::new(), false);
+        let (mut parts, mut faults, mut binary) = (Vec::new(), false, None);
         let mut args = args.iter();
         let action = args.next().with_context(|| format!("expected {ACTIONS}"))?.as_str();
-        if action == "test" {
-            (dir, port_base) = (root().join("target/stack-test"), Some(TEST_PORT_BASE));
+        match action {
+            "test" => (dir, port_base) = (root().join("target/stack-test"), free_base()),
+            "image" => dir = root().join("target/stack-image"),
+            _ => {}
         }
         while let Some(arg) = args.next() {
             match arg.as_str() {
@@ -68,13 +76,16 @@ impl Options {
                     port_base =
                         Some(good.with_context(|| format!("--port-base needs a number in {:?}", layout::PORT_BASES))?);
                 }
-                "--release" if action == "up" => release = true,
+                "--release" if matches!(action, "up" | "image") => release = true,
+                "--binary" if matches!(action, "up" | "test") => {
+                    binary = Some(std::path::absolute(args.next().context("--binary needs a file")?)?);
+                }
                 "--wipe" if action == "down" => wipe = true,
                 "--faults" if action == "test" => faults = true,
                 other => match Part::all().find(|part| part.name() == other) {
                     Some(part) if action == "up" => parts.push(part),
                     _ => bail!(
-                        "unknown argument `{other}`; expected --dir DIR, --port-base N, up --release [PART…], down --wipe, test --faults"
+                        "unknown argument `{other}`; expected --dir DIR, --port-base N, up [PART…], --release, --binary FILE, down --wipe, test --faults"
                     ),
                 },
             }
@@ -84,10 +95,31 @@ impl Options {
             "status" => Action::Status,
             "down" => Action::Down { wipe },
             "test" => Action::Test { faults },
+            "image" => Action::Image,
             other => bail!("unknown `stack {other}`; expected {ACTIONS}"),
         };
-        Ok(Self { action, dir, port_base, release, parts })
+        Ok(Self { action, dir, port_base, release, binary, parts })
     }
+
+    /// The profile of cargo. One for development builds much faster and is fast enough for a look.
+    fn profile(&self) -> &'static str {
+        if self.release { "release" } else { "dev" }
+    }
+}
+
+/// The first ports that are free for a whole stack.
+fn free_base() -> Option<u16> {
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let bases = (TEST_PORT_BASE..TEST_PORT_BASE_MAX).step_by(usize::from(layout::PORTS));
+    bases.into_iter().find(|base| (*base..*base + layout::PORTS).all(is_free))
+}
+
+/// Tries everything with this hookfast, also while parts are killed; `None` builds one.
+pub(crate) fn test(binary: Option<PathBuf>) -> Result<()> {
+    let mut options = Options::parse(&["test".to_owned()])?;
+    options.binary = binary;
+    ensure!(proof::run(&options, true)?, "some of it went wrong, see above");
+    Ok(())
 }
 
 /// Does it. The answer is whether all was well.
@@ -97,11 +129,19 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         Action::Status => status(options),
         Action::Down { wipe } => down(options, wipe).map(|()| true),
         Action::Test { faults } => proof::run(options, faults),
+        Action::Image => image::build(&options.dir, options.profile()).map(|()| true),
     }
 }
 
-/// Starts what does not run, and comes back when everything is ready.
+/// Starts what does not run, and shows it when everything is ready.
 fn up(options: &Options) -> Result<()> {
+    let (layout, processes) = bring_up(options, true)?;
+    console::print(&layout, &processes);
+    Ok(())
+}
+
+/// Starts what does not run, and comes back when everything is ready.
+fn bring_up(options: &Options, builds: bool) -> Result<(Layout, Processes)> {
     std::fs::create_dir_all(&options.dir)?;
     let mut processes = Processes::open(&options.dir, options.port_base)?;
     let layout = Layout::new(&options.dir, processes.port_base())?;
@@ -122,9 +162,11 @@ fn up(options: &Options) -> Result<()> {
         std::fs::create_dir_all(layout.bin())?;
         console::write(&layout)?;
     }
-    if missing.iter().any(|part| part.is_hookfast()) {
-        let profile = if options.release { "release" } else { "dev" };
-        must(Command::new(root().join("deploy/build.sh")).arg(layout.bin()).arg(profile))?;
+    if builds && missing.iter().any(|part| part.is_hookfast()) {
+        must(&mut match &options.binary {
+            Some(binary) => install(binary, &layout.bin().join("hookfast")),
+            None => build(&layout.bin(), options.profile()),
+        })?;
     }
     for stage in Part::STAGES {
         for part in stage.iter().filter(|part| missing.contains(part)) {
@@ -135,8 +177,20 @@ fn up(options: &Options) -> Result<()> {
             part.finish(&layout).with_context(|| part.name().to_owned())?;
         }
     }
-    console::print(&layout, &processes);
-    Ok(())
+    Ok((layout, processes))
+}
+
+fn build(out: &Path, profile: &str) -> Command {
+    let mut script = Command::new(root().join("deploy/build.sh"));
+    script.arg(out).arg(profile);
+    script
+}
+
+/// One that runs keeps its file.
+fn install(binary: &Path, to: &Path) -> Command {
+    let mut install = Command::new("install");
+    install.args(["-m", "755"]).arg(binary).arg(to);
+    install
 }
 
 /// One that was killed a moment ago may hold its port still.
@@ -194,9 +248,10 @@ fn down(options: &Options, wipe: bool) -> Result<()> {
     Ok(())
 }
 
-/// Kills one part as nothing can be prepared for.
-fn kill(options: &Options, part: Part) -> Result<()> {
-    Processes::open(&options.dir, options.port_base)?.kill(part.name())
+/// Kills one part as nothing can be prepared for, and starts it again.
+fn kill_and_restart(options: &Options, part: Part) -> Result<()> {
+    Processes::open(&options.dir, options.port_base)?.kill(part.name())?;
+    bring_up(options, false).map(drop)
 }
 
 #[cfg(test)]
@@ -238,8 +293,14 @@ mod tests {
     fn only_a_stack_is_wiped() {
         let dir = std::env::temp_dir().join(format!("hookfast-xtask-wipe-{}", std::process::id()));
         std::fs::create_dir_all(dir.join("precious")).unwrap();
-        let options =
-            Options { action: Action::Status, dir: dir.clone(), port_base: None, release: false, parts: Vec::new() };
+        let options = Options {
+            action: Action::Status,
+            dir: dir.clone(),
+            port_base: None,
+            release: false,
+            binary: None,
+            parts: Vec::new(),
+        };
         assert!(down(&options, true).is_err());
         assert!(dir.join("precious").exists());
         std::fs::remove_dir_all(dir).unwrap();

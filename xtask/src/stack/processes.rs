@@ -3,7 +3,7 @@
 
 use super::parts::Part;
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub(crate) struct Processes {
 impl Processes {
     /// Was a stack started in `dir`?
     pub(crate) fn are_in(dir: &Path) -> bool {
-        dir.join(FILE).is_file()
+        dir.join(LOCK).is_file()
     }
 
     /// Takes the processes of the stack in `dir` in hand. Its ports stay those that it was started with.
@@ -49,7 +49,7 @@ impl Processes {
         let lock = File::create(dir.join(LOCK))?;
         lock.try_lock().map_err(|_| anyhow::anyhow!("another `cargo xtask stack` is at work in {}", dir.display()))?;
         let mut processes = Self { dir: dir.to_owned(), port_base, known: Vec::new(), _lock: lock };
-        if Self::are_in(dir) {
+        if dir.join(FILE).is_file() {
             processes.read().with_context(|| format!("{} cannot be read", dir.join(FILE).display()))?;
             if processes.known.iter().any(Process::lives) {
                 ensure!(
@@ -127,14 +127,17 @@ impl Processes {
             ending.push(process.clone());
         }
         let started = Instant::now();
-        for process in &ending {
-            while process.lives() {
-                if started.elapsed() > FAREWELL {
+        let (mut live, mut is_killed) = (ending.clone(), false);
+        while !live.is_empty() {
+            if started.elapsed() > FAREWELL && !is_killed {
+                is_killed = true;
+                for process in &live {
                     println!("{} does not end: it is killed", process.name);
                     process.signal(Signal::KILL)?;
                 }
-                std::thread::sleep(PAUSE);
             }
+            std::thread::sleep(PAUSE);
+            live.retain(Process::lives);
         }
         self.known.retain(|process| !ending.contains(process));
         self.write()
@@ -172,7 +175,13 @@ impl Processes {
 
 impl Process {
     fn lives(&self) -> bool {
-        started_at(self.pid) == Some(self.since)
+        let lives = started_at(self.pid) == Some(self.since);
+        if !lives && let Some(pid) = Pid::from_raw(self.pid) {
+            // A child of this command would go on having its process id, which PostgreSQL takes for life. Others' children
+            // are none of ours, and no error.
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+        lives
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
@@ -236,7 +245,7 @@ mod tests {
         let mut processes = Processes::open(&dir, None).unwrap();
         assert_eq!((processes.pid("sender"), processes.port_base()), (Some(pid), Some(21_000)));
         processes.end(&[Part::Sender]).unwrap();
-        assert!(!processes.lives("sender"));
+        assert!(!processes.lives("sender") && !Path::new("/proc").join(pid.to_string()).exists());
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -39,6 +39,8 @@ pub(crate) fn all() -> Vec<Box<dyn Service>> {
         Box::new(Tool { name: "redis-cli", program: "redis-cli", package: "redis-tools" }),
         Box::new(Tool { name: "Redis Sentinel", program: "redis-sentinel", package: "redis-sentinel" }),
         Box::new(Tool { name: "nginx", program: "nginx", package: "nginx-light" }),
+        // It checks a compose file without an engine.
+        Box::new(Tool { name: "docker-compose", program: "docker-compose", package: "docker-compose" }),
         Box::new(Postgres::default()),
         Box::new(Kafka::default()),
     ]

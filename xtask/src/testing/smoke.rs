@@ -25,7 +25,8 @@ pub(crate) fn run() -> Result<()> {
     }
 }
 
-fn binary() -> Result<PathBuf> {
+/// Where the binary of development lies.
+pub(super) fn binary() -> Result<PathBuf> {
     let metadata = output(&mut cargo(["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
     let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;

@@ -152,11 +152,11 @@ impl Appender {
     pub(super) fn replace_if_broken(&self) {
         let broken = self.current();
         let Some((code, reason)) = broken.client().fatal_error() else { return };
-        self.metrics.restarted();
         tracing::error!(%code, reason, "the producer for Kafka cannot go on: another one takes its place");
         match producer(&self.config, &self.availability, &self.metrics) {
             Ok(producer) => {
                 *self.producer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(producer);
+                self.metrics.restarted();
             }
             Err(error) => tracing::error!(%error, "no other producer can be made; it is tried again"),
         }

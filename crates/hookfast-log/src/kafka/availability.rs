@@ -73,6 +73,7 @@ impl Availability {
         self.answered_at.store(self.now_ms(), Ordering::Relaxed);
         if !self.is_available() && !self.available.swap(true, Ordering::Relaxed) {
             self.metrics.available(true);
+            self.lock().complaint.clear();
             tracing::info!(brokers = %self.brokers, "Kafka answers");
         }
     }
@@ -80,6 +81,14 @@ impl Availability {
     /// The client complains.
     pub(super) fn complaint(&self, reason: &str) {
         self.lock().complaint = reason.to_owned();
+    }
+
+    /// A question had no answer. What the client complains of by itself says more.
+    fn no_answer(&self, reason: &str) {
+        let mut state = self.lock();
+        if state.complaint.is_empty() {
+            state.complaint = reason.to_owned();
+        }
     }
 
     /// The client says that no broker is connected, or that it cannot go on.
@@ -153,7 +162,7 @@ pub(super) fn watch(availability: Arc<Availability>, appender: Weak<Appender>) -
             match appender.ask(topic.as_deref(), ANSWER_WITHIN) {
                 Ok(()) => availability.answered(),
                 Err(error) => {
-                    availability.complaint(&error.to_string());
+                    availability.no_answer(&error.to_string());
                     if availability.silence() >= SILENT_MAX {
                         availability.away();
                     }
@@ -180,12 +189,16 @@ mod tests {
         let availability = Availability::new("b:1".to_owned(), Metrics::default());
         assert!(!availability.is_available());
         availability.complaint("connection refused");
-        let Error::Unavailable { reason } = availability.refusal() else { panic!() };
-        assert_eq!(reason, "no Kafka broker answers (b:1): connection refused");
+        availability.no_answer("timed out");
+        let reason = || availability.refusal().to_string();
+        assert_eq!(reason(), "no Kafka broker answers (b:1): connection refused");
         availability.answered();
         assert!(availability.is_available());
         availability.away();
         assert!(!availability.is_available());
+        assert_eq!(reason(), "no Kafka broker answers (b:1)", "what was is no reason any more");
+        availability.no_answer("timed out");
+        assert_eq!(reason(), "no Kafka broker answers (b:1): timed out");
     }
 
     #[test]

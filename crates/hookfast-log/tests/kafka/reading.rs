@@ -3,7 +3,7 @@
 use crate::{append_all, assigned, entries, news, number, open, reader_of_all, record};
 use hookfast_core::ErrorKind;
 use hookfast_core::ports::{Log as _, LogNews, LogReaders as _};
-use hookfast_testkit::kafka::{KafkaServer, kafka, unique};
+use hookfast_testkit::kafka::{KafkaServer, append_with_header, kafka, unique};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
@@ -122,6 +122,24 @@ async fn delete_records(address: &str, topic: &str, partition: i32, before: i64)
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
     admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+}
+
+#[test]
+fn a_header_whose_name_is_no_text_stops_nobody() {
+    let Some(kafka) = kafka() else { return };
+    let topic = kafka.topic(1);
+    append_with_header(kafka.address(), &topic, b"kind", b"0");
+    append_with_header(kafka.address(), &topic, &[0xff, 0xfe], b"1");
+    hookfast_testkit::run(async {
+        let log = open(kafka.address(), |_| {}).await;
+        append_all(&log, &topic, 2..3).await;
+        let mut reader = reader_of_all(&log, &topic).await;
+        let read = entries(reader.as_mut(), 3).await;
+        assert!(read.iter().map(number).eq(0..3));
+        let names = |at: usize| read[at].headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+        assert_eq!((names(0), names(1)), (vec!["kind"], vec!["(not UTF-8)"]));
+        reader.close().await;
+    });
 }
 
 #[test]

@@ -5,10 +5,10 @@
 //! when it is certain that nobody made the next one yet, and not before the store knows of it.
 
 use super::under_way::UnderWay;
-use super::{Counters, EmitterConfig, Invoices, Pace, Stage, submission};
+use super::{Counters, Invoices, Stage, submission};
 use hookfast_core::model::Route;
 use hookfast_core::ports::{EmitterProgress, Intake, RunningEmitter};
-use hookfast_core::{Clock, Result, UnixMs};
+use hookfast_core::{AppId, Clock, Result, UnixMs};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -35,7 +35,8 @@ pub(super) struct Link {
 
 /// A run that has not begun here.
 pub(super) struct DurableEmitter {
-    config: EmitterConfig,
+    to: (AppId, Route),
+    count: Option<u64>,
     invoices: Invoices,
     interval_ns: u64,
     started_at: UnixMs,
@@ -65,17 +66,8 @@ impl DurableEmitter {
         let (told, kept) = watch::channel(one.progress);
         let emitter = Self {
             invoices: Invoices::new(INVOICES, &stages, &name),
-            config: EmitterConfig {
-                app: spec.app,
-                route: Route::Endpoint(spec.endpoint),
-                pace: Pace::IntervalNs(interval_ns),
-                count: spec.count,
-                name,
-                in_flight_max: IN_FLIGHT_MAX,
-                invoices: INVOICES,
-                stages,
-                type_prefix: String::new(),
-            },
+            to: (spec.app, Route::Endpoint(spec.endpoint)),
+            count: spec.count,
             interval_ns,
             started_at: one.started_at,
             next: one.progress.made,
@@ -107,7 +99,7 @@ impl DurableEmitter {
     }
 
     async fn emit(&mut self, under_way: &mut UnderWay, certain_from: u64, stop: &CancellationToken) -> Result<()> {
-        let end = self.config.count.unwrap_or(u64::MAX);
+        let end = self.count.unwrap_or(u64::MAX);
         let ahead = (AHEAD_NS / self.interval_ns).max(2);
         if !self.open(certain_from, ahead, stop).await {
             return Ok(());
@@ -124,7 +116,7 @@ impl DurableEmitter {
             }
             let is_full = under_way.len() >= IN_FLIGHT_MAX || self.next - self.kept.borrow().made >= ahead;
             if !is_full && due <= now {
-                under_way.submit(self.next, submission(self.invoices.nth(self.next), &self.config, due), stop);
+                under_way.submit(self.next, submission(self.invoices.nth(self.next), self.to, "", due), stop);
                 self.next += 1;
                 continue;
             }

@@ -141,7 +141,8 @@ impl Emitter {
                 if stop.is_cancelled() {
                     break 'emit;
                 }
-                let event = submission(invoices.nth(next), config, self.clock.wall());
+                let to = (config.app, config.route);
+                let event = submission(invoices.nth(next), to, &config.type_prefix, self.clock.wall());
                 under_way.submit(next, event, &stop);
                 next += 1;
             }
@@ -162,11 +163,10 @@ impl Emitter {
 }
 
 /// An event on its way in, with the time that it says.
-fn submission(made: Made, config: &EmitterConfig, at: UnixMs) -> Submission {
-    let prefix = &config.type_prefix;
+fn submission(made: Made, (app, route): (AppId, Route), prefix: &str, at: UnixMs) -> Submission {
     Submission {
-        app: config.app,
-        route: config.route,
+        app,
+        route,
         event_type: format!("{prefix}{}", made.event_type(prefix)),
         uid: Some(made.event_id()),
         channels: Vec::new(),

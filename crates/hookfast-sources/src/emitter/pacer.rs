@@ -14,8 +14,6 @@ const INTERVAL_MS_MAX: u64 = 24 * 3600 * 1000;
 pub enum Pace {
     /// One every so many milliseconds, 1 to a day.
     IntervalMs(u64),
-    /// One every so many nanoseconds, 1 to those of a day.
-    IntervalNs(u64),
     /// So many per second, above 0 and at most a million.
     PerSecond(f64),
 }
@@ -30,11 +28,6 @@ impl Pace {
             Self::IntervalMs(ms) if (1..=INTERVAL_MS_MAX).contains(&ms) => Ok(ms * 1_000_000),
             Self::IntervalMs(ms) => {
                 Err(Error::invalid("interval_ms", format!("expected 1 to {INTERVAL_MS_MAX}, found {ms}")))
-            }
-            Self::IntervalNs(ns) if (1..=INTERVAL_MS_MAX * 1_000_000).contains(&ns) => Ok(ns),
-            Self::IntervalNs(ns) => {
-                let range = format!("expected 1 to {} nanoseconds, found {ns}", INTERVAL_MS_MAX * 1_000_000);
-                Err(Error::invalid("interval_ns", range))
             }
             Self::PerSecond(rate) if rate > 0.0 && rate <= RATE_MAX => {
                 Ok(((1e9 / rate) as u64).clamp(1, INTERVAL_MS_MAX * 1_000_000))
@@ -118,14 +111,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pace_is_refused() {
-        for pace in [
-            Pace::IntervalMs(0),
-            Pace::IntervalMs(u64::MAX),
-            Pace::IntervalNs(0),
-            Pace::IntervalNs(u64::MAX),
-            Pace::PerSecond(0.0),
-            Pace::PerSecond(f64::NAN),
-        ] {
+        for pace in [Pace::IntervalMs(0), Pace::IntervalMs(u64::MAX), Pace::PerSecond(0.0), Pace::PerSecond(f64::NAN)] {
             assert!(pace.interval_ns().is_err(), "{pace:?}");
         }
     }

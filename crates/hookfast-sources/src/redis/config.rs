@@ -7,7 +7,8 @@ use hookfast_core::retry::RetryPolicy;
 use hookfast_core::{Error, Result};
 
 /// Longest wait between two tries of a message.
-const RETRY_MS_MAX: u64 = 3600 * 1000;
+const RETRY_MS_MAX: u64 = HOUR_MS;
+const HOUR_MS: u64 = 3600 * 1000;
 /// Tries of a message in all.
 const TRIES: u32 = 5;
 const JITTER: f64 = 0.1;
@@ -60,6 +61,29 @@ pub struct RedisConfig {
 }
 
 impl RedisConfig {
+    /// Reads the channel and the stream `payments` of these servers, with the usual limits.
+    #[must_use]
+    pub fn new(addresses: Vec<Address>) -> Self {
+        Self {
+            name: "payments".into(),
+            addresses,
+            username: None,
+            password: None,
+            tls_ca_pem: None,
+            sentinel: None,
+            channel: "payments".into(),
+            stream: "payments".into(),
+            group: "hookfast".into(),
+            in_flight_max: 256,
+            endpoints_max: 1000,
+            endpoint_idle_ms: 30 * 24 * HOUR_MS,
+            retry_first_ms: 1000,
+            claim_after_ms: 60_000,
+            https_only: false,
+            rules: AddressRules::default(),
+        }
+    }
+
     /// Errors: `Invalid` with the setting.
     pub(super) fn check(&self) -> Result<()> {
         let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');

@@ -150,7 +150,7 @@ impl Taking {
         let source = self.config.name.as_str();
         let mut news = self.news();
         if let (messages, Some(Flaw { cause, field, reason })) = std::mem::take(&mut news.refused) {
-            let kept = "messages that cannot be delivered are kept as `source.rejected`";
+            let kept = "messages that cannot be delivered are kept as `source.rejected`; why the latest one cannot";
             tracing::warn!(source, messages, cause, field, reason, "{kept}");
         }
         let overflowed = self.metrics.overflowed.get();

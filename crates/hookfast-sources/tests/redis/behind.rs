@@ -30,6 +30,7 @@ pub(crate) struct Behind {
     /// Somebody else reads.
     pub(crate) is_taken: AtomicBool,
     pub(crate) is_held: AtomicBool,
+    pub(crate) times_asked: AtomicUsize,
     pub(crate) may_not_act: AtomicBool,
     now: AtomicI64,
 }
@@ -101,6 +102,7 @@ impl Exclusive for Behind {
         assert_eq!(name, "redis:payments");
         let holds = !self.is_taken.load(Ordering::Relaxed);
         self.is_held.store(holds, Ordering::Relaxed);
+        self.times_asked.fetch_add(1, Ordering::Relaxed);
         Box::pin(ready(Ok(holds)))
     }
 

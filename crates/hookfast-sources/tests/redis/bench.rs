@@ -1,7 +1,6 @@
 //! A source at work between a real Redis and what records behind it.
 
 use crate::behind::Behind;
-use hookfast_core::address::AddressRules;
 use hookfast_core::model::SecretText;
 use hookfast_sources::redis::{Metrics, RedisConfig, RedisPorts, RedisSource};
 use hookfast_testkit::redis::{PASSWORD, RedisServer};
@@ -13,22 +12,11 @@ use tokio_util::sync::CancellationToken;
 /// A source that reads the channel and the stream `payments`, with small limits.
 pub(crate) fn config(addresses: &[String]) -> RedisConfig {
     RedisConfig {
-        name: "payments".into(),
-        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
-        username: None,
         password: Some(SecretText::new(PASSWORD)),
-        tls_ca_pem: None,
-        sentinel: None,
-        channel: "payments".into(),
-        stream: "payments".into(),
-        group: "hookfast".into(),
         in_flight_max: 8,
         endpoints_max: 3,
         endpoint_idle_ms: 3_600_000,
-        retry_first_ms: 1000,
-        claim_after_ms: 60_000,
-        https_only: false,
-        rules: AddressRules::default(),
+        ..RedisConfig::new(addresses.iter().map(|address| address.parse().unwrap()).collect())
     }
 }
 

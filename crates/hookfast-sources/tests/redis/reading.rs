@@ -129,8 +129,8 @@ async fn one_node_reads_and_another_takes_over_when_it_may() {
     let behind = Arc::<Behind>::default();
     behind.is_taken.store(true, Ordering::Relaxed);
     let bench = Bench::start(config(&[server.address()]), behind);
+    bench.until("two refusals", |bench| bench.behind.times_asked.load(Ordering::Relaxed) >= 2).await;
     // The stream's group is made by whoever reads.
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     assert_eq!(server.command(&["exists", "payments"]), "0");
     bench.behind.is_taken.store(false, Ordering::Relaxed);
     bench.until("listening", |bench| bench.shows("redis_channel_subscribed 1")).await;

@@ -63,6 +63,14 @@ pub fn new_topic(address: &str, partitions: i32) -> String {
     name
 }
 
+/// Appends a record that no client would send, to partition 0 of a topic: the name of its one header is any bytes.
+///
+/// # Panics
+/// When the broker does not take it.
+pub fn append_with_header(address: &str, topic: &str, name: &[u8], value: &[u8]) {
+    wire::append(address, topic, name, value).unwrap();
+}
+
 /// A name for a topic or a group that nobody else has.
 #[must_use]
 pub fn unique(kind: &str) -> String {

@@ -3,28 +3,11 @@
 use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hookfast_core::address::AddressRules;
 use hookfast_testkit::redis::{PASSWORD, RedisServer};
 
 fn config(addresses: &[&str], password: Option<&str>) -> RedisConfig {
-    RedisConfig {
-        name: "payments".into(),
-        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
-        username: None,
-        password: password.map(SecretText::new),
-        tls_ca_pem: None,
-        sentinel: None,
-        channel: "payments".into(),
-        stream: "payments".into(),
-        group: "hookfast".into(),
-        in_flight_max: 8,
-        endpoints_max: 3,
-        endpoint_idle_ms: 60_000,
-        retry_first_ms: 1000,
-        claim_after_ms: 60_000,
-        https_only: false,
-        rules: AddressRules::default(),
-    }
+    let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    RedisConfig { password: password.map(SecretText::new), ..RedisConfig::new(addresses) }
 }
 
 async fn fault(config: &RedisConfig) -> String {
