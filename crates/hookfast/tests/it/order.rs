@@ -1,6 +1,7 @@
 //! Endpoints that keep order and endpoints with a throttle, end to end: each key arrives in its order through failures and
 //! kills, a rate is kept and used second by second, and nothing is lost by either.
 
+use crate::cluster::Cluster;
 use crate::rig::{Rig, seeded};
 use crate::talk::{call, until_state};
 use hookfast_lab::client::Client;
@@ -8,11 +9,13 @@ use hookfast_lab::journal::PathId;
 use hookfast_lab::load::{self, LoadConfig, LoadReport, Pace, Progress};
 use hookfast_lab::receiver::Behaviour;
 use hookfast_lab::{EventKey, LabClock};
+use hookfast_testkit::postgres::PostgresServer;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 const KEYS: usize = 20;
 const EVENTS_PER_KEY: usize = 50;
@@ -31,13 +34,14 @@ async fn patch(rig: &Rig, endpoint: usize, change: Value) {
 }
 
 /// Sends the events of one key one after the other, each until it was accepted; answers their ids in this order.
-async fn produce(client: Arc<Client>, app: String, key: usize) -> Vec<EventKey> {
+async fn produce(clients: Vec<Arc<Client>>, app: String, key: usize) -> Vec<EventKey> {
     let mut sent = Vec::new();
     for n in 0..EVENTS_PER_KEY {
+        let mut clients = clients.iter().cycle().skip(key + n);
         let payload = json!({"invoice": {"id": format!("invoice-{key}")}, "n": n});
         let body = json!({"eventType": "lab.event", "eventId": format!("{key}-{n}"), "payload": payload});
         let body = serde_json::to_vec(&body).unwrap();
-        loop {
+        while let Some(client) = clients.next() {
             match client.call("POST", &format!("/api/v1/app/{app}/msg"), Some(body.clone())).await {
                 Ok(answer) if answer.status == 202 => {
                     let answer: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -73,19 +77,43 @@ async fn each_key_arrives_in_order_through_failures_and_kills() {
     let mut rig = Rig::start(&[Behaviour::FailShare(0.3)], &[]).await;
     patch(&rig, 0, json!({"ordering": {"pointer": "/invoice/id", "onDead": "block"}})).await;
     let path = rig.expected[0].path;
-    let producers: Vec<_> = (0..KEYS).map(|key| tokio::spawn(produce(rig.client(), rig.app.clone(), key))).collect();
+    let produce = |key| tokio::spawn(produce(vec![rig.client()], rig.app.clone(), key));
+    let producers: Vec<_> = (0..KEYS).map(produce).collect();
     for part in 1..=3 {
         until_accepted(&rig, path, KEYS * EVENTS_PER_KEY * part / 5).await;
         tokio::time::sleep(Duration::from_micros(random.u64(..50_000))).await;
         rig.kill_and_restart().await;
     }
+    assert_each_key_in_order(&rig, path, producers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_key_arrives_in_order_over_two_nodes_that_are_killed() {
+    let mut random = seeded();
+    let Some(postgres) = PostgresServer::start() else { return };
+    let mut cluster = Cluster::start(&postgres.url(), 2, &[Behaviour::FailShare(0.3)], &[]).await;
+    patch(&cluster.rig, 0, json!({"ordering": {"pointer": "/invoice/id", "onDead": "block"}})).await;
+    let path = cluster.rig.expected[0].path;
+    let clients: Vec<_> = cluster.listening().into_iter().map(|at| cluster.rig.client_at(at)).collect();
+    let app = &cluster.rig.app;
+    let producers = (0..KEYS).map(|key| tokio::spawn(produce(clients.clone(), app.clone(), key))).collect();
+    for part in 1..=3 {
+        until_accepted(&cluster.rig, path, KEYS * EVENTS_PER_KEY * part / 5).await;
+        tokio::time::sleep(Duration::from_micros(random.u64(..50_000))).await;
+        cluster.kill_and_restart(part % 2).await;
+    }
+    assert_each_key_in_order(&cluster.rig, path, producers).await;
+}
+
+/// Waits until all events have arrived that were produced, and looks at every try.
+async fn assert_each_key_in_order(rig: &Rig, path: PathId, producers: Vec<JoinHandle<Vec<EventKey>>>) {
     let mut places = HashMap::new();
     for (key, producer) in producers.into_iter().enumerate() {
         for (n, event) in producer.await.unwrap().into_iter().enumerate() {
             places.insert(event, (key, n));
         }
     }
-    until_accepted(&rig, path, KEYS * EVENTS_PER_KEY).await;
+    until_accepted(rig, path, KEYS * EVENTS_PER_KEY).await;
     // Of each key, the one that is on its turn, and whether it was accepted.
     let mut turns = [(0, false); KEYS];
     let mut failed = 0;
@@ -129,16 +157,20 @@ async fn a_dead_letter_holds_up_its_key_until_it_is_resent() {
     }
 }
 
-/// Offers ten times the rate for six seconds.
-async fn offer(rig: &Rig, first_number: u64) -> LoadReport {
-    let config = LoadConfig {
-        pace: Pace::Open { per_second: OFFERED, seconds: 6.0 },
-        connections: 64,
-        clock: rig.clock,
-        first_number,
-        ..LoadConfig::new(rig.config.listen.to_string(), rig.token.clone(), vec![rig.app.clone()])
-    };
-    load::run(config, Arc::new(Progress::default())).await.unwrap()
+/// Offers ten times the rate for six seconds, in equal parts to each of these servers.
+async fn offer(rig: &Rig, listening: &[SocketAddr], first_number: u64) -> Vec<LoadReport> {
+    let mut parts = JoinSet::new();
+    for (first_number, at) in (first_number..).step_by(1 << 24).zip(listening) {
+        let config = LoadConfig {
+            pace: Pace::Open { per_second: OFFERED / listening.len() as f64, seconds: 6.0 },
+            connections: 64,
+            clock: rig.clock,
+            first_number,
+            ..LoadConfig::new(at.to_string(), rig.token.clone(), vec![rig.app.clone()])
+        };
+        parts.spawn(load::run(config, Arc::new(Progress::default())));
+    }
+    parts.join_all().await.into_iter().map(Result::unwrap).collect()
 }
 
 /// When this machine kept the tests waiting for a processor for longer than a throttle makes up for, in µs since the
@@ -193,16 +225,29 @@ fn per_second(rig: &Rig, path: PathId, from_us: u64, stalls: &Stalls) -> Vec<(u6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_throttle_is_kept_and_used_in_every_second_loses_nothing_and_leaves_others_alone() {
     let rig = Rig::start(&[Behaviour::Ok, Behaviour::Ok], &[]).await;
-    patch(&rig, 0, json!({"throttleRate": RATE})).await;
+    assert_throttled(&rig, &[rig.config.listen]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_keep_a_throttle_together() {
+    let Some(postgres) = PostgresServer::start() else { return };
+    let cluster = Cluster::start(&postgres.url(), 2, &[Behaviour::Ok, Behaviour::Ok], &[]).await;
+    assert_throttled(&cluster.rig, &cluster.listening()).await;
+}
+
+async fn assert_throttled(rig: &Rig, listening: &[SocketAddr]) {
+    patch(rig, 0, json!({"throttleRate": RATE})).await;
     let (slow, other) = (rig.expected[0].path, rig.expected[1].path);
     let in_range = |count: u64| (RATE * 95 / 100..=RATE * 105 / 100).contains(&count);
     let stalls = Stalls::watch(rig.clock);
     let (mut reports, mut goes) = (Vec::new(), Vec::new());
     for go in 0..GOES {
-        let report = offer(&rig, go << 32).await;
-        assert_eq!((report.counts.failed, report.counts.refused, report.counts.unknown), (0, 0, 0));
-        let seconds = per_second(&rig, slow, report.started_us, &stalls);
-        reports.push(report);
+        let parts = offer(rig, listening, go << 32).await;
+        for report in &parts {
+            assert_eq!((report.counts.failed, report.counts.refused, report.counts.unknown), (0, 0, 0));
+        }
+        let seconds = per_second(rig, slow, parts[0].started_us, &stalls);
+        reports.extend(parts);
         goes.push(seconds);
         if goes.last().unwrap().iter().all(|(count, _)| in_range(*count)) {
             break;
@@ -214,12 +259,12 @@ async fn a_throttle_is_kept_and_used_in_every_second_loses_nothing_and_leaves_ot
     assert!(proved || wrong == 0, "{wrong} calm seconds out of range: {goes:?}");
     let offered: u64 = reports.iter().map(|report: &LoadReport| report.counts.accepted).sum();
     let offered = usize::try_from(offered).unwrap();
-    until_accepted(&rig, other, offered).await;
+    until_accepted(rig, other, offered).await;
     let arrived = rig.receiver.journal().entries().iter().filter(|entry| entry.path == slow).count();
     assert!(arrived < offered / 5, "the other one has all, the slow one what its rate allows: {arrived} of {offered}");
     // Without the throttle the rest comes at once, and all of it.
-    patch(&rig, 0, json!({"throttleRate": null})).await;
-    until_accepted(&rig, slow, offered).await;
+    patch(rig, 0, json!({"throttleRate": null})).await;
+    until_accepted(rig, slow, offered).await;
     for report in &reports {
         assert_eq!(rig.delivered_within(report, Duration::from_secs(5)).await, 0);
     }

@@ -109,7 +109,12 @@ impl Rig {
     }
 
     pub(crate) fn client(&self) -> Arc<Client> {
-        Arc::new(Client::tcp(&self.config.url(), Some(self.token.clone())).unwrap())
+        self.client_at(self.config.listen)
+    }
+
+    /// The same for another server on the same store.
+    pub(crate) fn client_at(&self, listen: SocketAddr) -> Arc<Client> {
+        Arc::new(Client::tcp(&format!("http://{listen}"), Some(self.token.clone())).unwrap())
     }
 
     /// Starts a closed loop that goes on until it is stopped, repeating what it does not know the fate of.
@@ -119,12 +124,23 @@ impl Rig {
 
     /// The same against another server on the same store. What it sends has numbers of its own.
     pub(crate) fn load_at(&self, listen: SocketAddr, connections: usize) -> Load {
+        self.load_as(listen, connections, true)
+    }
+
+    /// The same without idempotency keys: what it does not know the fate of is not repeated.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn load_without_keys_at(&self, listen: SocketAddr, connections: usize) -> Load {
+        self.load_as(listen, connections, false)
+    }
+
+    fn load_as(&self, listen: SocketAddr, connections: usize, idempotency_key: bool) -> Load {
         let stop = CancellationToken::new();
         let progress = Arc::new(Progress::default());
         let config = LoadConfig {
             pace: Pace::Closed { events: 10_000_000 },
             connections,
-            repeat_unknown: true,
+            idempotency_key,
+            repeat_unknown: idempotency_key,
             timeout_ms: 10_000,
             down_ms_max: 60_000,
             stop: stop.clone(),
