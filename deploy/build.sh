@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the binary that runs in the image, with Kafka, and puts it into DIRECTORY. The Dockerfile runs this, and
-# `cargo xtask stack` does. It needs the Rust toolchain, cc and make.
+# `cargo xtask stack` does. It needs the Rust toolchain, cc, c++ and make.
 #   deploy/build.sh DIRECTORY [CARGO PROFILE, release if none is named]
 set -eu
 out=${1:?usage: deploy/build.sh DIRECTORY [PROFILE]}
@@ -9,7 +9,7 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 cd "$(dirname "$0")/.."
 
-for program in cargo cc make; do
+for program in cargo cc c++ make; do
   command -v "$program" >/dev/null || { echo "deploy/build.sh: \`$program\` is needed and not on the path" >&2; exit 1; }
 done
 cargo build --locked --package hookfast --features kafka --profile "$profile"

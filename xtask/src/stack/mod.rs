@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 const ACTIONS: &str = "`up`, `status`, `down`, `test` or `image`";
 /// A test leaves the ports of a stack alone that somebody works with.
 const TEST_PORT_BASE: u16 = 24_000;
+/// By default a delivery that failed twice, while a killed part came back, waits for five minutes.
+const TEST_RETRY_DELAYS: &str = "1s,2s,4s,8s,15s,15s,15s,15s,15s,15s";
 /// Below the ports that the kernel gives to outgoing connections.
 const TEST_PORT_BASE_MAX: u16 = 31_000;
 /// So long a port that is taken may become free.
@@ -144,7 +146,10 @@ fn up(options: &Options) -> Result<()> {
 fn bring_up(options: &Options, builds: bool) -> Result<(Layout, Processes)> {
     std::fs::create_dir_all(&options.dir)?;
     let mut processes = Processes::open(&options.dir, options.port_base)?;
-    let layout = Layout::new(&options.dir, processes.port_base())?;
+    let mut layout = Layout::new(&options.dir, processes.port_base())?;
+    if matches!(options.action, Action::Test { .. }) {
+        layout.variables.set(nodes::RETRY_DELAYS, TEST_RETRY_DELAYS);
+    }
     let is_meant = |part: &Part| options.parts.is_empty() || options.parts.contains(part);
     let missing: Vec<Part> = Part::all().filter(is_meant).filter(|part| !processes.lives(part.name())).collect();
     for part in &missing {
@@ -234,7 +239,7 @@ fn status(options: &Options) -> Result<bool> {
 /// Ends everything, last started first; with `wipe` its data goes too.
 fn down(options: &Options, wipe: bool) -> Result<()> {
     if Processes::are_in(&options.dir) {
-        let mut processes = Processes::open(&options.dir, options.port_base)?;
+        let mut processes = Processes::open(&options.dir, None)?;
         for stage in Part::STAGES.iter().rev() {
             processes.end(stage)?;
         }

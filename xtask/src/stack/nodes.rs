@@ -8,13 +8,15 @@ use std::process::Command;
 /// What compose.yaml gives to every server, and to those with a store.
 const LOG: [&str; 4] = ["KAFKA_ADDR", "KAFKA_TOPIC", "KAFKA_GROUP_ID", "WEBHOOK_SECRET_TOKEN"];
 const STORE: [&str; 5] = ["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"];
+/// Not in compose.yaml: a test has no time for the default.
+pub(crate) const RETRY_DELAYS: &str = "HOOKFAST_RETRY__DELAYS";
 /// In the place of the network of compose.
 const NETWORK: &str = "127.0.0.0/8";
 
 pub(crate) fn sender(layout: &Layout) -> Command {
     let mut command = serve(layout, "sender.toml", "sender", layout.ports.sender);
     command.envs(layout.variables.only(&STORE)).env("HOOKFAST_DELIVERY__ALLOW_NETWORKS", NETWORK);
-    command.envs(layout.variables.only(&["REDIS_ADDRESS"]));
+    command.envs(layout.variables.only(&["REDIS_ADDRESS", RETRY_DELAYS]));
     command.env("HOOKFAST_REDIS__PASSWORD", layout.variables.get("REDIS_PASSWORD"));
     command
 }

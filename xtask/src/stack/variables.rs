@@ -29,7 +29,7 @@ impl Variables {
             ("REDIS_ADDRESS", here(ports.redis)),
         ];
         for (name, value) in changed {
-            self.0.insert(name.to_owned(), value);
+            self.set(name, &value);
         }
         self
     }
@@ -39,9 +39,14 @@ impl Variables {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// Those with these names, for the environment of a process.
+    /// Those with these names that are set, for the environment of a process.
     pub(crate) fn only<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
-        names.iter().map(|name| (*name, self.get(name)))
+        names.iter().map(|name| (*name, self.get(name))).filter(|(_, value)| !value.is_empty())
+    }
+
+    /// Sets one.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
     }
 }
 
@@ -53,6 +58,7 @@ mod tests {
     fn lines_and_comments_are_read() {
         let variables = Variables::parse("# about\nA=1\n\n B=x=y \nC=\n").unwrap();
         assert_eq!(["A", "B", "C", "D"].map(|name| variables.get(name)), ["1", "x=y", "", ""]);
+        assert_eq!(variables.only(&["A", "C", "D"]).collect::<Vec<_>>(), [("A", "1")]);
         assert!(Variables::parse("A=1\nnonsense").is_err());
     }
 }
