@@ -48,7 +48,7 @@ pub fn inspect(dir: &Path, check_for: Option<Duration>) -> Result<Option<Inspect
     Ok(Some(Inspection { schema, schema_known: schema::known(), newest_event, faults }))
 }
 
-fn newest_event(conn: &Connection) -> Result<Option<UnixMs>> {
+pub(super) fn newest_event(conn: &Connection) -> Result<Option<UnixMs>> {
     let high: Option<i64> = conn.query_row("SELECT max(id) FROM events", [], |row| row.get(0))?;
     Ok(high.map(|high| EventId::from_halves(high.cast_unsigned(), 0).time()))
 }

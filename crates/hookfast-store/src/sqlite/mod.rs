@@ -4,6 +4,7 @@
 //! commit), `recovery` (what was in memory comes back) and `claim` (who may work on a row).
 
 mod accept;
+mod backup;
 mod claim;
 mod codec;
 mod configuration;
@@ -32,6 +33,7 @@ mod writer;
 use crate::directory::Directory;
 use crate::failpoint;
 use crate::{Error, Result, Sealer};
+pub use backup::{BackupError, Course, Snapshot, backup, check, restore};
 pub use fill::FillPlan;
 use hookfast_core::model::{NewEvent, SecretText};
 use hookfast_core::ports::{

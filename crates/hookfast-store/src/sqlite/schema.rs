@@ -21,11 +21,23 @@ pub(crate) fn migrate(conn: &Connection) -> Result<()> {
         "CREATE TABLE IF NOT EXISTS migrations (
            version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum BLOB NOT NULL)",
     )?;
+    missing(conn)?.into_iter().try_for_each(|migration| apply(conn, migration))
+}
+
+/// May this binary migrate and open it? Nothing is changed.
+///
+/// # Errors
+/// As [`migrate`].
+pub(crate) fn must_be_known(conn: &Connection) -> Result<()> {
+    missing(conn).map(|_| ())
+}
+
+fn missing(conn: &Connection) -> Result<Vec<&'static Migration>> {
     let applied: Vec<(u32, Vec<u8>)> = conn
         .prepare("SELECT version, checksum FROM migrations ORDER BY version")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    pending(MIGRATIONS, &applied)?.into_iter().try_for_each(|migration| apply(conn, migration))
+    pending(MIGRATIONS, &applied)
 }
 
 /// The newest version that this binary knows.

@@ -80,12 +80,15 @@ async fn list(api: &Api, wanted: &List) -> anyhow::Result<()> {
         ("before", wanted.until.clone()),
     ];
     let answer = fetch(api, &path, &query, &wanted.paging).await?;
-    let mut table = Table::new(["MADE", "EVENT", "ENDPOINT", "TRY", "CAUSE", "STATUS", "MS", "ANSWER"]);
+    let mut table = Table::new(HEADINGS);
     for one in items(&answer) {
         table.row(row(one));
     }
     wanted.scope.server.print(&answer, table)
 }
+
+/// What stands above the cells of [`row`].
+pub(super) const HEADINGS: [&str; 8] = ["MADE", "EVENT", "ENDPOINT", "TRY", "CAUSE", "STATUS", "MS", "ANSWER"];
 
 /// An attempt as the cells of a row.
 pub(super) fn row(attempt: &Value) -> [String; 8] {

@@ -48,17 +48,13 @@ pub(super) async fn fetch(
     paging: &Paging,
 ) -> anyhow::Result<Value> {
     let wanted = paging.wanted();
-    let filters: String = query
-        .iter()
-        .filter_map(|(name, value)| value.as_ref().map(|value| format!("&{name}={}", segment(value))))
-        .collect();
+    let filters = filters(query);
     let mut data: Vec<Value> = Vec::new();
     let mut iterator = paging.iterator.clone();
     let mut done = false;
     while !done && data.len() < wanted {
         let limit = (wanted - data.len()).min(PAGE_MAX);
-        let from = iterator.as_deref().map_or_else(String::new, |from| format!("&iterator={}", segment(from)));
-        let mut page = api.json(Method::GET, &format!("{path}?limit={limit}{from}{filters}"), None).await?;
+        let mut page = page(api, path, &filters, limit, iterator.as_deref()).await?;
         done = page["done"] != false;
         match page["data"].take() {
             Value::Array(items) if !items.is_empty() => data.extend(items),
@@ -71,6 +67,52 @@ pub(super) async fn fetch(
         eprintln!("there are more: --all, or --iterator {next}");
     }
     Ok(json!({ "data": data, "iterator": iterator, "done": done }))
+}
+
+/// Hands every item of a list over, however many there are; one page of them is in memory at a time.
+///
+/// # Errors
+/// Those of the API, and the first of `take`, which ends it.
+pub(super) async fn each(
+    api: &Api,
+    path: &str,
+    query: &[(&str, Option<String>)],
+    mut take: impl FnMut(&Value) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let filters = filters(query);
+    let mut iterator: Option<String> = None;
+    loop {
+        let page = page(api, path, &filters, PAGE_MAX, iterator.as_deref()).await?;
+        items(&page).try_for_each(&mut take)?;
+        match page["iterator"].as_str() {
+            Some(next) if page["done"] == false => iterator = Some(next.to_owned()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// One page of a list, behind `from` if that is given, of at most so many items.
+///
+/// # Errors
+/// Those of the API.
+pub(super) async fn page_of(
+    api: &Api,
+    path: &str,
+    query: &[(&str, Option<String>)],
+    limit: usize,
+    from: Option<&str>,
+) -> anyhow::Result<Value> {
+    page(api, path, &filters(query), limit.min(PAGE_MAX), from).await
+}
+
+fn filters(query: &[(&str, Option<String>)]) -> String {
+    let given = query.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    given.map(|(name, value)| format!("&{name}={}", segment(value))).collect()
+}
+
+async fn page(api: &Api, path: &str, filters: &str, limit: usize, from: Option<&str>) -> anyhow::Result<Value> {
+    let from = from.map_or_else(String::new, |from| format!("&iterator={}", segment(from)));
+    api.json(Method::GET, &format!("{path}?limit={limit}{from}{filters}"), None).await
 }
 
 /// The items of an answer.

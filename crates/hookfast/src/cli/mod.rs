@@ -3,6 +3,7 @@
 
 mod app;
 mod attempt;
+mod backup;
 mod bench;
 mod completions;
 mod config;
@@ -24,6 +25,7 @@ mod nodes;
 mod pay;
 mod payments;
 mod replaying;
+mod restore;
 mod scope;
 mod send;
 mod serve;
@@ -67,6 +69,8 @@ enum Command {
     Nodes(nodes::Args),
     Migrate(migrate::Args),
     Store(store::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Bench(bench::Args),
     Payments(payments::Args),
     Pay(pay::Args),
@@ -100,6 +104,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Nodes(args) => on_one_thread(nodes::run(args)),
         Command::Migrate(args) => on_one_thread(migrate::run(args)),
         Command::Store(args) => on_one_thread(store::run(args)),
+        Command::Backup(args) => on_one_thread(backup::run(args)),
+        Command::Restore(args) => on_one_thread(restore::run(args)),
         Command::Payments(args) => on_one_thread(payments::run(args)),
         Command::Pay(args) => on_one_thread(pay::run(args)),
         Command::Sign(args) => signature::sign::run(&args),

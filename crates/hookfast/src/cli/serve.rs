@@ -24,19 +24,24 @@ Examples:
   hookfast serve
   hookfast serve --data-dir /var/lib/hookfast --listen 127.0.0.1:8071
   hookfast serve --config hookfast.toml --set retry.delays=1s,5s,30s --log-format json
-  hookfast serve --store postgres://hookfast@db.example/hookfast --roles api,engine")]
+  hookfast serve --store postgres://hookfast@db.example/hookfast --roles api,engine
+  hookfast serve --roles api,engine,maintenance,sources,sender --listen 127.0.0.1:8080")]
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
     /// Address and port of the API [default: 127.0.0.1:8071]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// What this server does, of api, engine, maintenance; to be split only with --store [default: all]
+    /// What this server does, of api, engine, maintenance, sources, sender, receiver, consumer; see server.roles in
+    /// docs/configuration.md [default: api,engine,maintenance,sources]
     #[arg(long, value_name = "ROLE,…")]
     roles: Option<String>,
     /// What this server calls itself in `hookfast nodes` [default: host and process id]
     #[arg(long, value_name = "NAME")]
     node_name: Option<String>,
+    /// Share of events read from Kafka that fail on purpose, to show retries and dead letters [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    fail_rate: Option<f64>,
     /// How much is logged: error, warn, info, debug, trace, off [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -51,6 +56,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         ("server.listen", args.listen.map(|listen| listen.to_string()), "--listen"),
         ("server.roles", args.roles, "--roles"),
         ("server.node_name", args.node_name, "--node-name"),
+        ("kafka.fail_rate", args.fail_rate.map(|share| share.to_string()), "--fail-rate"),
         ("log.level", args.log_level, "--log-level"),
         ("log.format", args.log_format, "--log-format"),
     ];

@@ -10,14 +10,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A server, a receiver that refuses below `/bad`, and an application.
-struct Shop {
+pub(crate) struct Shop {
     dir: TempDir,
-    server: Server,
-    receiver: Receiver,
+    pub(crate) server: Server,
+    pub(crate) receiver: Receiver,
 }
 
 impl Shop {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = ServerConfig::new(BINARY, dir.path().join("data")).unwrap();
         config.env.push(("HOOKFAST_RETRY__DELAYS".into(), "20ms".into()));
@@ -30,36 +30,36 @@ impl Shop {
     }
 
     /// Exit code, standard output and standard error of a command whose words have no blanks.
-    fn ask(&self, line: &str) -> (i32, String, String) {
+    pub(crate) fn ask(&self, line: &str) -> (i32, String, String) {
         let data = self.dir.path().join("data");
         let words: Vec<&str> = line.split_whitespace().chain(["--data-dir", path(&data)]).collect();
         let output = hookfast(&words).output().unwrap();
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     }
 
-    fn done(&self, line: &str) -> String {
+    pub(crate) fn done(&self, line: &str) -> String {
         let (code, out, error) = self.ask(line);
         assert_eq!(code, 0, "{line}: {error}");
         out.trim_end().to_owned()
     }
 
-    fn json(&self, line: &str) -> Value {
+    pub(crate) fn json(&self, line: &str) -> Value {
         serde_json::from_str(&self.done(&format!("{line} --json"))).unwrap()
     }
 
     #[track_caller]
-    fn fails(&self, line: &str, code: i32, said: &str) {
+    pub(crate) fn fails(&self, line: &str, code: i32, said: &str) {
         let (found, out, error) = self.ask(line);
         assert_eq!((found, out.as_str()), (code, ""), "{line}: {error}");
         assert!(error.contains(said), "{line}: {error}");
     }
 
-    async fn until_state(&self, event: &str, state: &str) {
+    pub(crate) async fn until_state(&self, event: &str, state: &str) {
         let line = format!("delivery list {event} --state {state}");
         until(state, || async { !self.json(&line)["data"].as_array().unwrap().is_empty() }).await;
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         assert!(self.server.terminate(30_000).await.unwrap().success());
     }
 }

@@ -6,7 +6,6 @@ mod topic;
 
 use super::listing::{Paging, parse_time};
 use super::scope::Scope;
-use crate::config::ConfigArgs;
 use clap::ArgGroup;
 use hookfast_core::ports::LogPosition;
 use std::process::ExitCode;
@@ -16,9 +15,9 @@ use std::process::ExitCode;
 #[command(after_long_help = "\
 Two kinds: deliveries that were given up after their last try, and, with --topic, records of a Kafka topic
 that a consumer could not process, which lie in the topic of that name with `.dlq` behind it.
-Dead deliveries are listed by `hookfast delivery list EVENT --state dead`.
 
 Examples:
+  hookfast dlq list --app shop --since 1d
   hookfast dlq replay ep_0vUNeJg0HgVB4gWI42p3kK --since 1d
   hookfast dlq list --topic golang.webhook.system
   hookfast dlq replay --topic golang.webhook.system --cause conflict --dry-run")]
@@ -29,21 +28,25 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List the dead letters of a Kafka topic
+    /// List what is dead: deliveries to an endpoint or to all, or records of a Kafka topic
     #[command(after_long_help = "\
-Causes: `undecodable` (no such event, never tried again), `conflict` (the id came before with another
-body), `invalid`, `not_found` (no such application), `injected` (a failure rate is configured).
-The configuration says where Kafka is: kafka.brokers, or KAFKA_ADDR. Exit code 2 when it does not, or
-when this hookfast was built without Kafka.
+Deliveries are listed endpoint by endpoint, the newest end first: of the endpoint that is named, else of
+every endpoint of the application, else of all applications.
+
+With --topic the configuration says where Kafka is: kafka.brokers, or KAFKA_ADDR. Exit code 2 when it
+does not, or when this hookfast was built without Kafka. Causes there: `undecodable` (no such event,
+never tried again), `conflict` (the id came before with another body), `invalid`, `not_found` (no such
+application), `injected` (a failure rate is configured).
 
 Examples:
-  hookfast dlq list --topic golang.webhook.system
+  hookfast dlq list
+  hookfast dlq list billing --app shop --since 1d --cause timeout
   hookfast dlq list --topic golang.webhook.system --cause conflict --all --json")]
     List(List),
-    /// Show a dead letter of a Kafka topic, with its headers and its value
+    /// Show one dead letter: a delivery with its attempts and payload, or a record with its headers
     #[command(after_long_help = "\
 Examples:
-  hookfast dlq show 0:15 --topic golang.webhook.system
+  hookfast dlq show invoice-17 --endpoint billing --app shop
   hookfast dlq show 0:15 --topic golang.webhook.system --json")]
     Show(Show),
     /// Send again what ended as dead
@@ -67,35 +70,40 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 struct List {
-    #[command(flatten)]
-    of: Topic,
+    /// The endpoint: its id or uid, or the start of either; without, all of them
+    #[arg(value_name = "ENDPOINT", conflicts_with = "topic")]
+    target: Option<String>,
+    /// Of events accepted at or after: a time, or how long ago
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "topic")]
+    since: Option<String>,
+    /// Of events accepted before: a time, or how long ago
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "topic")]
+    until: Option<String>,
+    /// Records that a consumer of this Kafka topic could not process
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["url", "app"])]
+    topic: Option<String>,
     /// Only those with this cause
     #[arg(long, value_name = "WORD")]
     cause: Option<String>,
     #[command(flatten)]
     paging: Paging,
+    #[command(flatten)]
+    scope: Scope,
 }
 
 #[derive(Debug, clap::Args)]
 struct Show {
-    /// Where it lies: PARTITION:OFFSET, as the list says
-    #[arg(value_name = "AT", value_parser = position)]
-    at: LogPosition,
+    /// The event: its id or your own id for it; with --topic where it lies: PARTITION:OFFSET
+    #[arg(value_name = "EVENT|AT")]
+    target: String,
+    /// The endpoint that it could not be delivered to: its id or uid, or the start of either
+    #[arg(long, required_unless_present = "topic", conflicts_with = "topic")]
+    endpoint: Option<String>,
+    /// A record that a consumer of this Kafka topic could not process
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["url", "app"])]
+    topic: Option<String>,
     #[command(flatten)]
-    of: Topic,
-}
-
-/// Which topic, and how answers are printed.
-#[derive(Debug, clap::Args)]
-struct Topic {
-    /// The Kafka topic whose dead letters are meant
-    #[arg(long = "topic", value_name = "NAME")]
-    name: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    config: ConfigArgs,
+    scope: Scope,
 }
 
 #[derive(Debug, clap::Args)]
@@ -114,13 +122,13 @@ struct Replay {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["since", "url", "app"])]
     topic: Option<String>,
     /// Every dead letter of the topic
-    #[arg(long, requires = "topic")]
+    #[arg(long, requires = "topic", conflicts_with = "since")]
     all: bool,
     /// Those of the topic with this cause
-    #[arg(long, value_name = "WORD", requires = "topic")]
+    #[arg(long, value_name = "WORD", requires = "topic", conflicts_with = "since")]
     cause: Option<String>,
-    /// With --topic: only say what would be done
-    #[arg(long, requires = "topic")]
+    /// Only say what would be done, deliveries by cause
+    #[arg(long)]
     dry_run: bool,
     /// Do not ask
     #[arg(long)]
@@ -141,8 +149,14 @@ fn position(text: &str) -> Result<LogPosition, String> {
 /// Runs `hookfast dlq …`.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
-        Action::List(wanted) => topic::list(&wanted).await,
-        Action::Show(wanted) => topic::show(&wanted).await,
+        Action::List(wanted) => match &wanted.topic {
+            Some(name) => topic::list(name, &wanted).await,
+            None => deliveries::list(&wanted).await,
+        },
+        Action::Show(wanted) => match &wanted.topic {
+            Some(name) => topic::show(name, &wanted).await,
+            None => deliveries::show(&wanted).await,
+        },
         Action::Replay(wanted) => match &wanted.topic {
             Some(name) => topic::replay(name, &wanted).await,
             None => deliveries::replay(&wanted).await,
@@ -170,10 +184,15 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_is_of_deliveries_or_of_a_topic() {
+    fn what_is_asked_is_of_deliveries_or_of_a_topic() {
         let parses = |line: &str| Line::try_parse_from(line.split_whitespace()).is_ok();
         for right in [
             "x replay ep --since 1d",
+            "x replay ep --since 1d --dry-run",
+            "x list",
+            "x list ep --since 1d",
+            "x show e --endpoint ep",
+            "x show 0:1 --topic t",
             "x replay 0:1 --topic t",
             "x replay --all --topic t",
             "x replay --cause c --topic t",
@@ -187,7 +206,9 @@ mod tests {
             "x replay --topic t",
             "x replay 0:1 --all --topic t",
             "x replay --all --topic t --since 1d",
-            "x replay ep --since 1d --dry-run",
+            "x list ep --topic t",
+            "x show e",
+            "x show e --endpoint ep --topic t",
         ] {
             assert!(!parses(wrong), "{wrong}");
         }

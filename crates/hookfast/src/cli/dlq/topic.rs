@@ -1,10 +1,10 @@
 //! The dead letters of a Kafka topic: a list, one of them, a replay. Knows them only as intake reads and writes them.
 
-use super::{List, Replay, Show, Topic, position};
+use super::{List, Replay, Show, position};
 use crate::build::log;
 use crate::cli::listing::cell;
 use crate::cli::print_line;
-use crate::cli::scope::consent;
+use crate::cli::scope::{Server, consent};
 use crate::cli::table::Table;
 use crate::client::config_failure;
 use crate::config::{self, ConfigArgs};
@@ -33,10 +33,10 @@ async fn open(topic: &str, config: &ConfigArgs) -> anyhow::Result<(DeadLetters, 
 }
 
 /// Lists dead letters.
-pub(super) async fn list(wanted: &List) -> anyhow::Result<ExitCode> {
-    let Topic { name, json, config } = &wanted.of;
+pub(super) async fn list(name: &str, wanted: &List) -> anyhow::Result<ExitCode> {
+    let Server { json, target } = &wanted.scope.server;
     let mut next = wanted.paging.iterator().map(positions).transpose()?.unwrap_or_default();
-    let (letters, overview) = open(name, config).await?;
+    let (letters, overview) = open(name, &target.config).await?;
     let (mut data, mut done) = (Vec::new(), false);
     while !done && data.len() < wanted.paging.wanted() {
         let part = (wanted.paging.wanted() - data.len()).min(PART);
@@ -64,10 +64,11 @@ pub(super) async fn list(wanted: &List) -> anyhow::Result<ExitCode> {
 }
 
 /// Shows one, whole.
-pub(super) async fn show(wanted: &Show) -> anyhow::Result<ExitCode> {
-    let Topic { name, json, config } = &wanted.of;
-    let (letters, overview) = open(name, config).await?;
-    let letter = letters.get(&overview, wanted.at).await.map_err(|error| failure(&letters, error))?;
+pub(super) async fn show(name: &str, wanted: &Show) -> anyhow::Result<ExitCode> {
+    let Server { json, target } = &wanted.scope.server;
+    let at = parse(&wanted.target)?;
+    let (letters, overview) = open(name, &target.config).await?;
+    let letter = letters.get(&overview, at).await.map_err(|error| failure(&letters, error))?;
     let mut shown = outline(&letter);
     let value = letter.entry.value.as_deref().unwrap_or_default();
     if *json {
