@@ -171,12 +171,15 @@ mod tests {
 
     #[test]
     fn roles_are_words_and_read_back_as_shown() {
-        assert_eq!(RoleList.read(&text("engine, api")), Some(Roles { maintenance: false, ..Roles::ALL }));
+        assert_eq!(RoleList.read(&text("engine, api")), Some(Roles { api: true, engine: true, ..Roles::NONE }));
         assert_eq!(
             RoleList.read(&Raw::List(Roles::ALL.words().iter().map(ToString::to_string).collect())),
             Some(Roles::ALL)
         );
-        assert_eq!(RoleList.show(&Roles { api: false, ..Roles::ALL }), json!(["engine", "maintenance"]));
+        assert_eq!(
+            RoleList.show(&Roles { api: false, ..Roles::STANDARD }),
+            json!(["engine", "maintenance", "sources"])
+        );
         for wrong in ["", ",", "api,enigne", "API"] {
             assert_eq!(RoleList.read(&text(wrong)), None, "{wrong}");
         }

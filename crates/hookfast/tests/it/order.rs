@@ -37,11 +37,11 @@ async fn patch(rig: &Rig, endpoint: usize, change: Value) {
 async fn produce(clients: Vec<Arc<Client>>, app: String, key: usize) -> Vec<EventKey> {
     let mut sent = Vec::new();
     for n in 0..EVENTS_PER_KEY {
-        let mut clients = clients.iter().cycle().skip(key + n);
+        let clients = clients.iter().cycle().skip(key + n);
         let payload = json!({"invoice": {"id": format!("invoice-{key}")}, "n": n});
         let body = json!({"eventType": "lab.event", "eventId": format!("{key}-{n}"), "payload": payload});
         let body = serde_json::to_vec(&body).unwrap();
-        while let Some(client) = clients.next() {
+        for client in clients {
             match client.call("POST", &format!("/api/v1/app/{app}/msg"), Some(body.clone())).await {
                 Ok(answer) if answer.status == 202 => {
                     let answer: Value = serde_json::from_slice(&answer.body).unwrap();

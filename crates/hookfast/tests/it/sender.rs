@@ -63,7 +63,7 @@ impl Owner {
 
     /// Every event was signed, and made once; every invoice walked its walk.
     fn assert_sound(&self) {
-        assert_eq!(*self.faults.lock().unwrap(), [String::new(); 0]);
+        assert_eq!(*self.faults.lock().unwrap(), Vec::<String>::new());
         let mut walks: HashMap<String, Vec<(i64, String)>> = HashMap::new();
         for arrived in self.events.lock().unwrap().values() {
             let event = InvoiceEvent::parse(&arrived.body).unwrap();
@@ -205,7 +205,7 @@ async fn an_emitter_pauses_with_its_webhook_and_ends_with_it() {
     assert_eq!((status, get(&sender, "/emitter").await), (204, json!([])));
     assert_eq!(emitter(&sender, "start", "acme", &webhook, "").await.0, 404);
     assert_eq!(get(&sender, "/").await, json!([]));
-    assert_eq!(*owner.faults.lock().unwrap(), [String::new(); 0]);
+    assert_eq!(*owner.faults.lock().unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
