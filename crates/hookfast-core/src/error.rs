@@ -17,6 +17,21 @@ pub enum ErrorKind {
     Invalid,
 }
 
+impl ErrorKind {
+    /// The word for it in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retryable => "unavailable",
+            Self::Terminal => "terminal",
+            Self::Conflict => "conflict",
+            Self::NotFound => "not_found",
+            Self::Overloaded => "overloaded",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
 /// An error at a port of the house.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

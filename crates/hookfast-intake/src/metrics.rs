@@ -60,14 +60,6 @@ impl Metrics {
     }
 
     fn refused(&self, kind: ErrorKind) {
-        let kind = match kind {
-            ErrorKind::Retryable => "unavailable",
-            ErrorKind::Terminal => "terminal",
-            ErrorKind::Conflict => "conflict",
-            ErrorKind::NotFound => "not_found",
-            ErrorKind::Overloaded => "overloaded",
-            ErrorKind::Invalid => "invalid",
-        };
-        self.refused.get_or_create(&Refused { kind }).inc();
+        self.refused.get_or_create(&Refused { kind: kind.as_str() }).inc();
     }
 }

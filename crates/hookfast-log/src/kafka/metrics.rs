@@ -72,15 +72,7 @@ impl Metrics {
     }
 
     pub(super) fn failed(&self, kind: ErrorKind) {
-        let kind = match kind {
-            ErrorKind::Retryable => "unavailable",
-            ErrorKind::Terminal => "terminal",
-            ErrorKind::Conflict => "conflict",
-            ErrorKind::NotFound => "not_found",
-            ErrorKind::Overloaded => "overloaded",
-            ErrorKind::Invalid => "invalid",
-        };
-        self.failed.get_or_create(&Failed { kind }).inc();
+        self.failed.get_or_create(&Failed { kind: kind.as_str() }).inc();
     }
 
     pub(super) fn available(&self, is: bool) {

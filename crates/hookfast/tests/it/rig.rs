@@ -68,10 +68,13 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut check: impl 
     }
 }
 
+/// What a test may write at most, and what the server keeps free beside it.
+const MEMORY_BYTES_MIN: u64 = 4 << 30;
+
 impl Rig {
     /// A running server in a new directory with one endpoint for each behaviour.
     pub(crate) async fn start(behaviours: &[Behaviour], env: &[(&str, &str)]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = calm_dir();
         let config = ServerConfig::new(BINARY, dir.path().join("data")).unwrap();
         Self::start_with(dir, config, behaviours, env).await
     }
@@ -294,6 +297,16 @@ impl Rig {
         assert!(findings.repeats.len() as u64 <= findings.repeats_bound);
         assert!(verdict.violations.is_empty(), "{:#?}", &verdict.violations[..verdict.violations.len().min(5)]);
     }
+}
+
+/// A directory in memory, where there is enough of it. A kill takes nothing from a file that was written, synced or not, so
+/// it proves the same there; and no other test that keeps the disk busy makes a commit wait for seconds, which would look
+/// like repeats without a cause. The long runs, alone on the machine, are on its disk, and power cuts have one of their own.
+fn calm_dir() -> TempDir {
+    const MEMORY: &str = "/dev/shm";
+    let is_large = rustix::fs::statvfs(MEMORY).is_ok_and(|fs| fs.f_bavail * fs.f_frsize >= MEMORY_BYTES_MIN);
+    let in_memory = (is_large && torture().is_none()).then(|| tempfile::tempdir_in(MEMORY).ok()).flatten();
+    in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
 }
 
 /// `PRAGMA integrity_check` on a directory that nobody uses, through the linked SQLite.
