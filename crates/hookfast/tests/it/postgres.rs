@@ -124,7 +124,9 @@ async fn a_server_needs_a_database_and_no_directory_and_shows_no_password() {
     let told = get(&client, "/api/v1/hookfast/node").await["data"].as_array().unwrap().clone();
     assert!(told.iter().any(|node| node["name"] == name), "{told:?}");
     let metrics = client.metrics().await.unwrap();
-    assert!(metrics.contains(&format!(r#"hookfast_node_info{{name="{name}",roles="api,engine,maintenance,sources"}} 1"#)));
+    assert!(
+        metrics.contains(&format!(r#"hookfast_node_info{{name="{name}",roles="api,engine,maintenance,sources"}} 1"#))
+    );
     assert!(metrics.contains(&format!("hookfast_store_incarnation {}\n", nodes[0]["incarnation"])), "{metrics}");
 
     let pid = rustix_pid(server.id().unwrap());
