@@ -67,3 +67,11 @@ pub(crate) fn each_line(command: &mut Command, mut line: impl FnMut(&str)) -> Re
     }
     Ok(child.wait()?.success())
 }
+
+/// An empty directory below that of temporary files, for one test.
+#[cfg(test)]
+pub(crate) fn scratch(name: &str) -> std::path::PathBuf {
+    let dir = std::env::temp_dir().join(format!("hookfast-xtask-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}

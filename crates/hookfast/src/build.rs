@@ -30,7 +30,7 @@ use sources::Sources;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 pub(crate) use store::{
     COMMAND, Schema, StorePorts, copy, embedded, failure as store_failure, migrate, node_name, schema,
 };
@@ -363,9 +363,10 @@ impl Node {
         self.intake.clone()
     }
 
-    /// Ends what brings events in, ends deliveries within `drain_ms`, then closes the store: when this returns, everything
-    /// is on disk.
+    /// Ends what brings events in, then deliveries, both within `drain_ms`, then closes the store: when this returns,
+    /// everything is on disk.
     pub(crate) async fn close(self, drain_ms: u64) {
+        let deadline = Instant::now() + Duration::from_millis(drain_ms);
         let Self { store, works, .. } = self;
         let Works { engine, duties, sources, .. } = works;
         let end_duties = async {
@@ -374,9 +375,9 @@ impl Node {
             }
         };
         let end_engine = async {
-            sources.end().await;
+            sources.end(deadline.saturating_duration_since(Instant::now())).await;
             if let Some(engine) = engine {
-                drain(engine, drain_ms).await;
+                drain(engine, deadline.saturating_duration_since(Instant::now())).await;
             }
         };
         tokio::join!(end_duties, end_engine);
@@ -386,8 +387,8 @@ impl Node {
     }
 }
 
-async fn drain(engine: Engine, drain_ms: u64) {
-    let Drained { cut_off, unsettled } = engine.drain(Duration::from_millis(drain_ms)).await;
+async fn drain(engine: Engine, patience: Duration) {
+    let Drained { cut_off, unsettled } = engine.drain(patience).await;
     if cut_off + unsettled > 0 {
         tracing::warn!(cut_off, unsettled, "not everything ended in time; it is delivered after the next start");
     }

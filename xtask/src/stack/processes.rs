@@ -223,12 +223,7 @@ pub(crate) fn detached(program: impl AsRef<std::ffi::OsStr>) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn scratch(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("hookfast-xtask-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        dir
-    }
+    use crate::program::scratch;
 
     #[test]
     fn a_process_is_known_again_and_ended_by_its_id() {

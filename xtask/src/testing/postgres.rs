@@ -188,13 +188,7 @@ fn wait_until_ready(child: &mut Child, data: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// An empty directory below that of temporary files, for one test.
-    fn scratch(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("hookfast-xtask-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        dir
-    }
+    use crate::program::scratch;
 
     #[test]
     fn the_newest_version_that_has_a_server_is_taken() {

@@ -177,13 +177,16 @@ fn while_the_table_is_gone_events_of_the_log_wait_and_others_do_not() {
         node.prepare().await.unwrap();
         world.ground().psql("ALTER TABLE public.events RENAME TO elsewhere").unwrap();
         let one = read(&world, app, "e1", "i1", 1);
-        let (own, log) = tokio::join!(
-            hookfast_core::ports::Accept::accept(&*node, vec![world.event(app)]),
-            store(&node, &[(0, 1)], vec![one.clone()]),
-        );
-        assert!(own[0].is_ok(), "{own:?}");
-        let log = log.unwrap();
-        assert!(!log.advanced && matches!(log.answers[0], Err(Error::Unavailable { .. })), "{log:?}");
+        // In one batch, so in one commit.
+        let both = Consumed {
+            consumer: consumer(),
+            positions: vec![(0, 1)],
+            events: vec![world.event(app), one.0.clone()],
+            invoices: vec![None, Some(one.1.clone())],
+        };
+        let log = node.consume(both).await.unwrap();
+        assert!(log.answers[0].is_ok() && !log.advanced, "{log:?}");
+        assert!(matches!(log.answers[1], Err(Error::Unavailable { .. })), "{log:?}");
         world.ground().psql("ALTER TABLE public.elsewhere RENAME TO events").unwrap();
         assert!(store(&node, &[(0, 1)], vec![one]).await.unwrap().advanced);
         assert_eq!(invoices(&world), "i1 e1 at 1");

@@ -21,11 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// So long the end waits for a batch that is being stored.
-const CONSUMER_STOP_MAX: Duration = Duration::from_secs(10);
 
 /// Sources at work.
 #[derive(Default)]
@@ -107,14 +105,18 @@ impl Sources {
         Ok(())
     }
 
-    /// Lets what is under way become durable, and no more.
-    pub(super) async fn end(self) {
+    /// Lets what is under way become durable, and no more. What has not ended within `patience` is cut off, which is as a
+    /// crash in its middle: it is taken up again by whoever comes next.
+    pub(super) async fn end(self, patience: Duration) {
         self.stop.cancel();
         self.tasks.close();
-        for consumer in self.consumers {
-            consumer.stop(CONSUMER_STOP_MAX).await;
+        // All at once: the patience is for the whole.
+        let consumers: JoinSet<()> = self.consumers.into_iter().map(|consumer| consumer.stop(patience)).collect();
+        let ((), tasks) =
+            tokio::join!(async { drop(consumers.join_all().await) }, tokio::time::timeout(patience, self.tasks.wait()));
+        if tasks.is_err() {
+            tracing::warn!("not every source ended in time; the next one goes on from what is stored");
         }
-        self.tasks.wait().await;
     }
 }
 

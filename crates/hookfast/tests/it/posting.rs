@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 pub(crate) const SECRET: &str = "the token of the first system";
 
 /// What was answered.
+#[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "only tests with Kafka look at all of it"))]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: bool,
