@@ -59,11 +59,14 @@ impl Entry {
     /// Was its request open at `time_us`, or ended less than `before_us` earlier?
     #[must_use]
     pub fn in_flight_at(&self, time_us: u64, before_us: u64) -> bool {
-        let ended = match self.open_us {
-            Self::NONE => u64::MAX,
-            open => self.at_us + u64::from(open),
-        };
+        let ended = self.answered_us().unwrap_or(u64::MAX);
         self.at_us <= time_us && ended.saturating_add(before_us) >= time_us
+    }
+
+    /// When its answer was sent, in µs of the journal's clock; `None`: never.
+    #[must_use]
+    pub fn answered_us(&self) -> Option<u64> {
+        (self.open_us != Self::NONE).then(|| self.at_us + u64::from(self.open_us))
     }
 }
 

@@ -80,8 +80,31 @@ pub struct Repeat {
     pub path: PathId,
     /// When.
     pub at_us: u64,
+    /// When the arrival that was accepted before it was answered; `None`: never.
+    pub answered_us: Option<u64>,
     /// Why.
     pub cause: RepeatCause,
+}
+
+/// Kills so long before an arrival are told with it, in µs.
+const NEAR_US: u64 = 5_000_000;
+
+impl Repeat {
+    /// How the judge names it in reports: all times from the answer before it.
+    #[must_use]
+    pub fn describe(&self, rules: &RepeatRules) -> String {
+        let Self { event, path, at_us, answered_us, cause } = self;
+        let Some(answered_us) = *answered_us else {
+            return format!("event {event} at {path:?} again, {cause:?}, after an arrival that was never answered");
+        };
+        let since = |us: u64| us.cast_signed() - answered_us.cast_signed();
+        let kills = rules.kills.iter().filter(|kill| kill.to_us + NEAR_US >= answered_us && kill.from_us <= *at_us);
+        let kills: Vec<_> = kills.map(|kill| format!("{}..{}", since(kill.from_us), since(kill.to_us))).collect();
+        format!(
+            "event {event} at {path:?} again, {cause:?}, {} us after it was answered; kills {kills:?}",
+            since(*at_us)
+        )
+    }
 }
 
 /// The repeats among the arrivals of one pair: whatever came after an arrival that was accepted.
@@ -103,7 +126,8 @@ pub(super) fn of_run(run: &Run<'_>, rules: &RepeatRules, repeats: &mut Vec<Repea
                 }
                 None => RepeatCause::Unexplained,
             };
-            repeats.push(Repeat { event: run.event, path: run.path, at_us: entry.at_us, cause });
+            let answered_us = before.answered_us();
+            repeats.push(Repeat { event: run.event, path: run.path, at_us: entry.at_us, answered_us, cause });
         }
         if entry.accepted() {
             accepted = Some(entry);

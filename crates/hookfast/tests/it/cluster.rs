@@ -69,7 +69,7 @@ impl Cluster {
             Some(other) => {
                 let from_us = self.rig.clock.now_us();
                 self.others[other].1.take().expect("the node runs").kill().await.unwrap();
-                self.rig.kills.push(Kill { from_us, to_us: self.rig.clock.now_us() });
+                self.rig.killed(from_us).await;
             }
         }
         self.restart(number).await;
