@@ -14,6 +14,8 @@ pub const OLD_SECRETS_MAX: usize = 10;
 pub const NAME_CHARS_MAX: usize = 256;
 /// Longest channel name.
 pub const CHANNEL_CHARS_MAX: usize = 128;
+/// Longest name of where an event came in, and of who handed it over, in bytes.
+pub const ORIGIN_BYTES_MAX: usize = 100;
 /// Most channels on an endpoint or an event.
 pub const CHANNELS_MAX: usize = 10;
 /// Longest pointer to an ordering key, in bytes.

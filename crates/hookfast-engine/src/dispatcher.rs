@@ -6,9 +6,9 @@ use crate::state::{Effects, Job, State};
 use crate::worker::{Guard, work};
 use crate::{EngineConfig, Error, Metrics};
 use hookfast_core::delivery::DeliveryState;
-use hookfast_core::model::Endpoint;
+use hookfast_core::model::{AppThrottle, Endpoint};
 use hookfast_core::ports::{Admission, BoxFuture, Delivery, Dispatch, Outcome, Queue, Settlement, Sink, Wanted};
-use hookfast_core::{Clock, EndpointId, IdGenerator, Result, UnixMs};
+use hookfast_core::{AppId, Clock, EndpointId, IdGenerator, Result, UnixMs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -151,7 +151,8 @@ impl Dispatcher {
         for job in effects.jobs {
             // The guard is made here: a task that is dropped before it ran settles its delivery too.
             let guard = Guard::new(Arc::clone(&me), Arc::clone(parts), job);
-            workers.spawn_on(work(guard), &parts.handle);
+            // Boxed, as the allocator has no fast way to the alignment that tasks want, but for small ones.
+            workers.spawn_on(Box::pin(work(guard)), &parts.handle);
         }
     }
 
@@ -209,6 +210,10 @@ impl Dispatch for Dispatcher {
 
     fn endpoint_changed(&self, endpoint: &Arc<Endpoint>) {
         self.change(|state, now, fx| state.endpoint_changed(endpoint, now, fx));
+    }
+
+    fn app_throttle_changed(&self, app: AppId, throttle: AppThrottle) {
+        self.change(|state, now, fx| state.app_throttle_changed(app, throttle, now, fx));
     }
 
     fn endpoint_removed(&self, endpoint: EndpointId) {

@@ -1,6 +1,7 @@
 //! One endpoint's lane: what waits for it in memory, what it holds, how it does, and what is known of its rows in the
 //! queue. Pure bookkeeping; must not know the other lanes.
 
+use crate::apps::AppNo;
 use crate::flow::Flow;
 use crate::health::Health;
 use crate::rate::Rate;
@@ -17,16 +18,22 @@ pub(crate) const FAILING_SLOTS: usize = 4;
 const PROMPT_TRY_MS: f32 = 50.0;
 /// A healthy lane is refilled from the queue up to at least this many.
 const REFILL_MIN: u32 = 16;
-/// A throttled lane holds about what it may start within this time.
-const THROTTLED_AHEAD_MS: u64 = 500;
-/// It claims no earlier than this before a start; and not so early while claims are scarce.
-const CLAIM_LEAD_MS: u64 = 250;
-const CLAIM_LEAD_SCARCE_MS: u64 = 50;
-/// What a throttled lane holds at most.
-const THROTTLED_MAX: u32 = 256;
+/// While claims are scarce nothing is claimed for a throttle earlier than this before a start.
+pub(crate) const CLAIM_LEAD_SCARCE_MS: u64 = 50;
 
 /// Number of a lane in its table.
 pub(crate) type LaneNo = u32;
+
+/// Where a lane that wants a try waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It does not, or for a time to come.
+    Nowhere,
+    /// In a ring.
+    Ring,
+    /// In the line of its application.
+    Line,
+}
 
 /// What the engine knows of one endpoint.
 #[derive(Debug)]
@@ -45,6 +52,13 @@ pub(crate) struct Lane {
     pub(crate) rate: Rate,
     /// How often its tries may start, if its endpoint says so.
     throttle: Option<Throttle>,
+    /// Its application, if that has a throttle, and when that was known to be so.
+    pub(crate) app: Option<AppNo>,
+    pub(crate) app_as_of: UnixMs,
+    /// As a part of its application's line it counts for so many tries.
+    pub(crate) counted: u32,
+    /// It came under a throttle: what waits in memory goes back to the queue, where the throttle's owner finds it.
+    pub(crate) gives_back: bool,
     /// When the earliest known row of the queue is due.
     pub(crate) stored_due: Option<UnixMs>,
     /// A claim is under way; what is heard of the queue meanwhile is kept apart.
@@ -54,8 +68,7 @@ pub(crate) struct Lane {
     pub(crate) claim_after: UnixMs,
     /// Its key in the claim index.
     pub(crate) index_key: Option<UnixMs>,
-    /// It stands in a ring.
-    pub(crate) in_ring: bool,
+    pub(crate) place: Place,
     /// Its key among the paced lanes.
     pub(crate) paced_until: Option<UnixMs>,
     /// Its endpoint was deleted.
@@ -77,13 +90,17 @@ impl Lane {
             flow: Flow::new(in_flight_max),
             health: Health::new(endpoint.failing_since),
             rate: Rate::new(now),
-            throttle: endpoint.throttle_rate.map(Throttle::new),
+            throttle: endpoint.throttle_rate.map(|per_s| Throttle::new(per_s, now)),
+            app: None,
+            app_as_of: UnixMs::ZERO,
+            counted: 0,
+            gives_back: false,
             stored_due: None,
             claiming: false,
             heard_due: None,
             claim_after: UnixMs::ZERO,
             index_key: None,
-            in_ring: false,
+            place: Place::Nowhere,
             paced_until: None,
             removed: false,
             prompt: endpoint.failing_since.is_none() && endpoint.throttle_rate.is_none(),
@@ -91,11 +108,13 @@ impl Lane {
         }
     }
 
-    /// Takes over a configuration if it is not older.
-    pub(crate) fn refresh(&mut self, endpoint: &Arc<Endpoint>, now: UnixMs) {
-        if !Arc::ptr_eq(&self.endpoint, endpoint) && endpoint.updated_at >= self.endpoint.updated_at {
+    /// Takes over a configuration if it is not older. Answers whether it was read anew.
+    pub(crate) fn refresh(&mut self, endpoint: &Arc<Endpoint>, now: UnixMs) -> bool {
+        let is_new = !Arc::ptr_eq(&self.endpoint, endpoint);
+        if is_new && endpoint.updated_at >= self.endpoint.updated_at {
             self.configure(endpoint, now);
         }
+        is_new
     }
 
     /// Takes over a configuration; its throttle is in force at once.
@@ -104,16 +123,31 @@ impl Lane {
         match (&mut self.throttle, endpoint.throttle_rate) {
             (Some(throttle), Some(per_s)) if throttle.per_s() == per_s => {}
             (Some(throttle), Some(per_s)) => throttle.set(per_s, now),
-            (throttle, per_s) => *throttle = per_s.map(Throttle::new),
+            (throttle, per_s) => {
+                *throttle = per_s.map(|per_s| Throttle::new(per_s, now));
+                if self.app.is_none() {
+                    self.change_owner();
+                }
+            }
         }
+    }
+
+    /// Another throttle paces it from now on: what waits here is perhaps no longer this node's to try.
+    pub(crate) fn change_owner(&mut self) {
+        self.gives_back = self.is_throttled() && (!self.queue.is_empty() || self.reserved > 0);
+    }
+
+    /// Nothing is left that is to be given back.
+    pub(crate) fn note_given_back(&mut self) {
+        self.gives_back &= !self.queue.is_empty() || self.reserved > 0;
     }
 
     /// Its tries start no faster than a rate: what waits for that lags behind nothing.
     pub(crate) fn is_throttled(&self) -> bool {
-        self.throttle.is_some()
+        self.throttle.is_some() || self.app.is_some()
     }
 
-    /// No try may start before: it is paced because it fails, or throttled.
+    /// No try may start before: it is paced because it fails, or by its own throttle.
     pub(crate) fn not_before(&self) -> UnixMs {
         let throttled = self.throttle.as_ref().map_or(UnixMs::ZERO, Throttle::not_before);
         self.health.not_before().max(throttled)
@@ -121,7 +155,7 @@ impl Lane {
 
     /// Nothing is to be claimed before: it could not start for a while, and would take the place of others.
     pub(crate) fn claim_not_before(&self) -> UnixMs {
-        let throttled = self.throttle.as_ref().map(|throttle| throttle.not_before().minus_ms(CLAIM_LEAD_MS));
+        let throttled = self.throttle.as_ref().map(Throttle::claim_not_before);
         throttled.map_or(self.claim_after, |from| from.max(self.claim_after))
     }
 
@@ -159,6 +193,12 @@ impl Lane {
         !self.queue.is_empty() && self.in_flight < self.allowed() && self.is_enabled()
     }
 
+    /// How many tries it could start if it were always its turn.
+    pub(crate) fn startable(&self) -> u32 {
+        let waiting = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        waiting.min(self.allowed().saturating_sub(self.in_flight))
+    }
+
     /// Something is due in the queue that goes first.
     pub(crate) fn has_rows_due(&self, now: UnixMs) -> bool {
         self.claiming || self.stored_due.is_some_and(|due| due <= now)
@@ -173,7 +213,7 @@ impl Lane {
             (false, false) => self.flow.limit() * 2,
         };
         let target = match &self.throttle {
-            Some(throttle) if !self.health.is_failing() => throttled_target(throttle.per_s()),
+            Some(throttle) if !self.health.is_failing() => throttle.ahead(),
             _ => target,
         };
         if waiting > target / 2 { 0 } else { target - waiting }
@@ -186,7 +226,7 @@ impl Lane {
 
     /// Nothing depends on it any more.
     pub(crate) fn is_idle(&self) -> bool {
-        self.held == 0 && !self.claiming && !self.in_ring && self.stored_due.is_none()
+        self.held == 0 && !self.claiming && self.place == Place::Nowhere && self.stored_due.is_none()
     }
 
     /// It is idle, and a new lane of its endpoint would know as much.
@@ -200,10 +240,4 @@ impl Lane {
             self.queue = VecDeque::new();
         }
     }
-}
-
-/// How many deliveries a lane of this rate holds.
-fn throttled_target(per_s: u16) -> u32 {
-    let ahead = u64::from(per_s) * THROTTLED_AHEAD_MS / 1_000;
-    u32::try_from(ahead).unwrap_or(THROTTLED_MAX).clamp(1, THROTTLED_MAX)
 }

@@ -8,6 +8,8 @@
 //! - Nothing waits for one endpoint on behalf of another.
 
 mod admission;
+mod agenda;
+mod apps;
 mod background;
 mod claimer;
 mod config;

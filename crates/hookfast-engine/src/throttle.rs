@@ -1,12 +1,18 @@
-//! How often the tries of one endpoint may start: as if evenly spaced, with a little tolerance so that what a busy
+//! How often the tries of an endpoint, or of all endpoints of an application, may start: as if evenly spaced, with a little tolerance so that what a busy
 //! node missed is made up for at once and nothing more is. Pure: times come in.
 
 use hookfast_core::UnixMs;
 
 /// Tries may start so much earlier than evenly spaced ones would. More would let a second have more than its rate.
 const TOLERANCE_US: i64 = 45_000;
+/// What may start within this time is held in memory.
+const AHEAD_MS: u64 = 500;
+/// At most.
+const AHEAD_MAX: u32 = 256;
+/// Nothing is claimed earlier than this before a start.
+const CLAIM_LEAD_MS: u64 = 250;
 
-/// The throttle of one endpoint.
+/// A throttle.
 #[derive(Clone, Debug)]
 pub(crate) struct Throttle {
     per_s: u16,
@@ -15,8 +21,9 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    pub(crate) fn new(per_s: u16) -> Self {
-        Self { per_s: per_s.max(1), even_us: i64::MIN }
+    /// The first try may start at once; there is nothing yet to make up for, perhaps others used the rate until now.
+    pub(crate) fn new(per_s: u16, now: UnixMs) -> Self {
+        Self { per_s: per_s.max(1), even_us: micros(now).saturating_add(TOLERANCE_US) }
     }
 
     pub(crate) fn per_s(&self) -> u16 {
@@ -37,6 +44,17 @@ impl Throttle {
     /// No try may start before.
     pub(crate) fn not_before(&self) -> UnixMs {
         UnixMs(self.even_us.saturating_sub(TOLERANCE_US).saturating_add(999).div_euclid(1_000))
+    }
+
+    /// How many deliveries are held for it.
+    pub(crate) fn ahead(&self) -> u32 {
+        let ahead = u64::from(self.per_s) * AHEAD_MS / 1_000;
+        u32::try_from(ahead).unwrap_or(AHEAD_MAX).clamp(1, AHEAD_MAX)
+    }
+
+    /// Nothing is to be claimed before: it could not start for a while, and would take the place of others.
+    pub(crate) fn claim_not_before(&self) -> UnixMs {
+        self.not_before().minus_ms(CLAIM_LEAD_MS)
     }
 
     /// A try starts.
@@ -75,7 +93,7 @@ mod tests {
         /// is worked off at the rate.
         #[test]
         fn the_rate_is_kept_and_used(per_s in 1u16..5_000, steps in proptest::collection::vec(1i64..40, 1..20)) {
-            let mut throttle = Throttle::new(per_s);
+            let mut throttle = Throttle::new(per_s, UnixMs(1_000_000));
             let starts = starts(&mut throttle, 1_000_000, &steps, 1_010_000);
             let rate = f64::from(per_s);
             let most = rate * 1.045 + 2.0;
@@ -92,9 +110,30 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Who goes on where another one stopped exceeds the rate by one try at most, however soon.
+        #[test]
+        fn a_hand_over_keeps_the_rate(per_s in 1u16..2_000, until_ms in 1_000i64..3_000, gap_ms in 0i64..100) {
+            let from = 1_000_000 + until_ms;
+            let mut first = Throttle::new(per_s, UnixMs(1_000_000));
+            let mut starts = starts(&mut first, 1_000_000, &[1], from);
+            let mut second = Throttle::new(per_s, UnixMs(from + gap_ms));
+            starts.extend(self::starts(&mut second, from + gap_ms, &[1], from + 2_000));
+            let most = f64::from(per_s) * 1.001 + 2.0;
+            let mut first = 0;
+            for (at, start) in starts.iter().enumerate().skip(usize::from(per_s)) {
+                while starts[first] + 1_000 <= *start {
+                    first += 1;
+                }
+                let within = at + 1 - first;
+                prop_assert!(within as f64 <= most, "{within} within a second at {per_s}/s");
+            }
+        }
+    }
+
     #[test]
     fn a_new_rate_is_in_force_at_once() {
-        let mut throttle = Throttle::new(1);
+        let mut throttle = Throttle::new(1, UnixMs(4_000));
         throttle.take(UnixMs(5_000));
         assert_eq!(throttle.not_before(), UnixMs(5_955));
         throttle.set(100, UnixMs(5_001));

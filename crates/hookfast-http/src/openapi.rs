@@ -109,7 +109,7 @@ fn idempotency_key() -> Parameter {
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some("Repeats of the call with this key and the same body have no further effect; 1 to 256 bytes"))
-        .schema(Some(text()))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(256))))
         .build()
 }
 

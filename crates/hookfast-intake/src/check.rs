@@ -13,7 +13,10 @@ pub(crate) fn check(event: &Submission, body_bytes_max: usize) -> Result<()> {
     if let Some(uid) = &event.uid {
         name("eventId", uid, NAME_CHARS_MAX, is_uid_char, "A-Z a-z 0-9 - _ .")?;
         if uid.starts_with(EventId::PREFIX) {
-            return Err(Error::invalid("eventId", format!("must not start with `{}`", EventId::PREFIX)));
+            return Err(Error::invalid(
+                "eventId",
+                format!("expected a text that does not start with `{}`, found one that does", EventId::PREFIX),
+            ));
         }
     }
     if event.channels.len() > CHANNELS_MAX {
@@ -87,6 +90,10 @@ pub(crate) fn body_hash(event: &Submission) -> [u8; 16] {
         part(channel.as_bytes());
     }
     part(&event.body);
+    // Behind the others, so that what was kept of events without one still fits.
+    if let Some(key) = &event.ordering_key {
+        part(key.as_bytes());
+    }
     let full: [u8; 32] = hash.finalize().into();
     let mut half = [0; 16];
     half.copy_from_slice(&full[..16]);
@@ -98,7 +105,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use hookfast_core::AppId;
-    use hookfast_core::model::Route;
+    use hookfast_core::model::{Origin, Route};
     use proptest::prelude::*;
 
     fn submission() -> Submission {
@@ -112,6 +119,7 @@ mod tests {
             body: Bytes::from_static(b"{}"),
             content_type: None,
             idempotency: None,
+            origin: Origin::of("api"),
         }
     }
 
@@ -158,6 +166,7 @@ mod tests {
             Submission { channels: vec!["c".into(), String::new()], ..base.clone() },
             Submission { content_type: Some("text/plain".into()), ..base.clone() },
             Submission { body: Bytes::from_static(b"{ }"), ..base.clone() },
+            Submission { ordering_key: Some("c".into()), ..base.clone() },
         ];
         assert_eq!(body_hash(&base), body_hash(&base.clone()));
         for other in others {

@@ -79,7 +79,7 @@ impl Intake for DirectIntake {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use hookfast_core::model::{NewEvent, Route};
+    use hookfast_core::model::{NewEvent, Origin, Route};
     use hookfast_core::{AppId, UnixMs};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -137,6 +137,7 @@ mod tests {
             body: Bytes::from_static(b"body"),
             content_type: None,
             idempotency: None,
+            origin: Origin::of("api"),
         }
     }
 
@@ -158,6 +159,7 @@ mod tests {
         assert_eq!(kept[0].id, plain.id);
         assert_eq!(plain.id.time(), UnixMs(1_700_000_000_000));
         assert_eq!((kept[0].body.as_ref(), kept[0].channels.len()), (b"body".as_ref(), 1));
+        assert_eq!(kept[0].origin, Some(Origin::of("api")));
         assert_eq!(kept[0].body_hash, [0; 16]);
         assert_ne!(kept[1].body_hash, [0; 16]);
         assert!(!door.asked.load(Ordering::Relaxed), "an open door is not asked");

@@ -7,7 +7,7 @@
 use crate::check::check;
 use crate::naming::{hex, named, unhex};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use hookfast_core::model::{NewEvent, Route};
+use hookfast_core::model::{Name, NewEvent, Origin, Route};
 use hookfast_core::ports::Submission;
 use hookfast_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,11 @@ struct Line {
     /// Of an event that can be asked for again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hash: Option<String>,
+    /// Where it came in, which earlier versions did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -54,7 +59,7 @@ struct Version {
 /// # Errors
 /// `Terminal`, which would be a fault of this file.
 pub(crate) fn encode(event: &NewEvent) -> Result<Bytes> {
-    let is_keyed = event.body_hash != [0; 16];
+    let (is_keyed, origin) = (event.body_hash != [0; 16], event.origin.as_ref());
     let line = Line {
         v: VERSION,
         id: event.id.to_string(),
@@ -70,6 +75,8 @@ pub(crate) fn encode(event: &NewEvent) -> Result<Bytes> {
         content_type: event.content_type.clone(),
         idempotency: event.idempotency.map(|hash| hex(&hash)),
         hash: is_keyed.then(|| hex(&event.body_hash)),
+        source: origin.map(|origin| origin.source.to_string()),
+        by: origin.and_then(|origin| origin.by.as_ref()).map(Name::to_string),
     };
     let line = serde_json::to_vec(&line).map_err(|error| Error::Terminal { reason: format!("envelope: {error}") })?;
     let mut value = BytesMut::with_capacity(line.len() + 1 + event.body.len());
@@ -89,6 +96,7 @@ pub(crate) fn decode(value: &Bytes, body_bytes_max: usize) -> Result<NewEvent> {
         return Err(wrong("envelope", "a first line of JSON"));
     };
     let line = line(&head[..end])?;
+    let origin = Origin::kept(line.source.as_deref(), line.by.as_deref());
     let submission = Submission {
         app: id("app", &line.app)?,
         route: line.to.as_deref().map(|to| id("to", to)).transpose()?.map_or(Route::Match, Route::Endpoint),
@@ -99,12 +107,13 @@ pub(crate) fn decode(value: &Bytes, body_bytes_max: usize) -> Result<NewEvent> {
         body: value.slice(end + 1..),
         content_type: line.content_type,
         idempotency: hash("idempotency", line.idempotency.as_deref())?,
+        origin: origin.clone().unwrap_or_else(|| Origin::of("log")),
     };
     check(&submission, body_bytes_max)?;
     let event = named(submission, id("id", &line.id)?);
     // What was compared when it was accepted, should this version compare something else.
     let body_hash = hash("hash", line.hash.as_deref())?.unwrap_or(event.body_hash);
-    Ok(NewEvent { body_hash, ..event })
+    Ok(NewEvent { body_hash, origin, ..event })
 }
 
 fn line(text: &[u8]) -> Result<Line> {
@@ -145,7 +154,9 @@ pub(crate) mod tests {
             ("[a-z.]{1,9}", proptest::option::of("[a-zA-Z0-9.-]{1,9}"), prop::collection::vec("[a-z:]{1,5}", 0..3));
         let others = (proptest::option::of(".{1,9}"), proptest::option::of("[a-z]{1,5}/[a-z]{1,5}"));
         let numbers = (any::<u128>(), any::<u128>(), any::<Option<u128>>(), any::<Option<[u8; 16]>>());
-        (names, others, numbers, prop::collection::vec(any::<u8>(), 0..200)).prop_map(|(names, others, ids, body)| {
+        let origins = (".{0,120}", proptest::option::of(".{0,120}"));
+        let body = prop::collection::vec(any::<u8>(), 0..200);
+        (names, others, numbers, body, origins).prop_map(|(names, others, ids, body, origin)| {
             let submission = Submission {
                 app: AppId::from_u128(ids.0),
                 route: ids.2.map_or(Route::Match, |to| Route::Endpoint(EndpointId::from_u128(to))),
@@ -156,6 +167,7 @@ pub(crate) mod tests {
                 body: body.into(),
                 content_type: others.1,
                 idempotency: ids.3,
+                origin: Origin { source: Name::new(&origin.0), by: origin.1.as_deref().map(Name::new) },
             };
             named(submission, EventId::from_u128(ids.1))
         })
@@ -190,6 +202,13 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_envelope_of_an_earlier_version_says_nothing_of_its_origin() {
+        let (id, app) = (EventId::from_u128(1), AppId::from_u128(2));
+        let value = format!("{{\"v\":1,\"id\":\"{id}\",\"app\":\"{app}\",\"type\":\"a\"}}\nbody");
+        assert_eq!(decode(&Bytes::from(value), BODY_BYTES_MAX).unwrap().origin, None);
+    }
+
+    #[test]
     fn the_longest_names_fit_into_the_line() {
         let submission = Submission {
             app: AppId::from_u128(u128::MAX),
@@ -201,6 +220,7 @@ pub(crate) mod tests {
             body: Bytes::new(),
             content_type: Some("\"".repeat(4096)),
             idempotency: Some([255; 16]),
+            origin: Origin { source: Name::new(&"\"".repeat(200)), by: Some(Name::new(&"\"".repeat(200))) },
         };
         let event = named(submission, EventId::from_u128(u128::MAX));
         assert!(decode(&encode(&event).unwrap(), BODY_BYTES_MAX).is_ok());

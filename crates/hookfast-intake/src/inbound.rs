@@ -1,16 +1,16 @@
 //! Where received webhooks go: into the log as they came, or, without a log, into the store as events of an application.
 //! Must not know how they were received.
 
-use crate::naming::uid_of;
+use crate::naming::{received_by, uid_of};
 use bytes::Bytes;
-use hookfast_core::model::Route;
+use hookfast_core::model::{Origin, Route};
 use hookfast_core::ports::{BoxFuture, Inbound, Intake, Log, LogRecord, Received, Submission};
 use hookfast_core::{AppId, Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The header of a record that says by which source it came.
-const SOURCE: &str = "source";
+pub(crate) const SOURCE: &str = "source";
 
 /// Appends what is received to the log: the sender's id is the key, the bytes that came are the value. The same webhook
 /// again is a second record, which whoever reads the topic knows by its key.
@@ -57,7 +57,8 @@ impl Inbound for LogInbound {
 /// webhook again is a repeat, and with another body a conflict.
 pub struct DirectInbound {
     intake: Arc<dyn Intake>,
-    apps: HashMap<Arc<str>, AppId>,
+    /// Of each source.
+    to: HashMap<Arc<str>, (AppId, Origin)>,
 }
 
 impl DirectInbound {
@@ -65,16 +66,17 @@ impl DirectInbound {
     /// an application, so sources of different senders should not share one.
     #[must_use]
     pub fn new(intake: Arc<dyn Intake>, apps: HashMap<Arc<str>, AppId>) -> Self {
-        Self { intake, apps }
+        let with_origin = |(source, app): (Arc<str>, AppId)| (Arc::clone(&source), (app, received_by(&source)));
+        Self { intake, to: apps.into_iter().map(with_origin).collect() }
     }
 }
 
 impl Inbound for DirectInbound {
     fn receive(&self, received: Received) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            let app = *self.apps.get(&received.source).ok_or_else(|| unknown(&received.source))?;
+            let (app, origin) = self.to.get(&received.source).ok_or_else(|| unknown(&received.source))?;
             let event = Submission {
-                app,
+                app: *app,
                 route: Route::Match,
                 uid: Some(uid_of(&received.event_id)),
                 event_type: received.event_type,
@@ -83,6 +85,7 @@ impl Inbound for DirectInbound {
                 body: received.body,
                 content_type: None,
                 idempotency: None,
+                origin: origin.clone(),
             };
             match self.intake.submit(event).await {
                 Ok(_) => Ok(()),
@@ -176,7 +179,7 @@ mod tests {
         assert_eq!((uid(0).as_str(), uid(1).len()), ("e1", 64));
         let plain = submission("one");
         assert_eq!((kept[0].app, &kept[0].route, &kept[0].body), (plain.app, &plain.route, &plain.body));
-        assert_eq!(kept[0].event_type, "PAID");
+        assert_eq!((kept[0].event_type.as_str(), &kept[0].origin), ("PAID", &Origin::of("receiver:shop")));
         let conflict = Error::Conflict { code: "event_exists", reason: "another body".into() };
         for (refusal, answer) in [
             (conflict.clone(), conflict),

@@ -3,7 +3,7 @@
 
 use crate::check::{body_hash, is_uid};
 use hookfast_core::EventId;
-use hookfast_core::model::NewEvent;
+use hookfast_core::model::{NewEvent, Origin};
 use hookfast_core::ports::Submission;
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +23,7 @@ pub(crate) fn named(event: Submission, id: EventId) -> NewEvent {
         body: event.body,
         content_type: event.content_type,
         idempotency: event.idempotency,
+        origin: Some(event.origin),
     }
 }
 
@@ -30,6 +31,11 @@ pub(crate) fn named(event: Submission, id: EventId) -> NewEvent {
 /// hexadecimal. Every road must name an event alike, so that it is known again whichever it comes by.
 pub(crate) fn uid_of(event_id: &str) -> String {
     if is_uid(event_id) { event_id.to_owned() } else { hex(&Sha256::digest(event_id)) }
+}
+
+/// The origin of what the receiver took by this source, whichever road it comes by.
+pub(crate) fn received_by(source: &str) -> Origin {
+    Origin::of(&format!("receiver:{source}"))
 }
 
 /// In hexadecimal, lower case.

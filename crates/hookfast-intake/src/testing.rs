@@ -2,7 +2,7 @@
 //! elsewhere.
 
 use bytes::Bytes;
-use hookfast_core::model::Route;
+use hookfast_core::model::{Origin, Route};
 use hookfast_core::ports::{BoxFuture, Log, LogEntry, LogPosition, LogReader, LogReaders, LogRecord, Submission};
 use hookfast_core::{AppId, Clock, Error, Result, UnixMs};
 use std::collections::{HashMap, VecDeque};
@@ -33,6 +33,7 @@ pub(crate) fn submission(body: &str) -> Submission {
         body: body.to_owned().into(),
         content_type: None,
         idempotency: None,
+        origin: Origin::of("api"),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::{Error, Result, Sealer};
 use hookfast_core::delivery::{Cause, DeliveryState};
-use hookfast_core::model::{Disabled, Endpoint, EndpointSecrets, OldSecret, OnDead, Ordering, SecretText, Signing};
+use hookfast_core::model::{
+    AppThrottle, Disabled, Endpoint, EndpointSecrets, OldSecret, OnDead, Ordering, SecretText, Signing,
+};
 use hookfast_core::retry::RetryPolicy;
 use hookfast_core::{AppId, EndpointId, UnixMs};
 use serde::{Deserialize, Serialize};
@@ -159,6 +161,7 @@ pub(crate) struct EndpointColumns<'a> {
     pub(crate) event_types: Option<&'a str>,
     pub(crate) channels: Option<&'a str>,
     pub(crate) throttle_rate: Option<u16>,
+    pub(crate) app_throttle: AppThrottle,
     pub(crate) ordering_pointer: Option<String>,
     /// Set for endpoints that keep order.
     pub(crate) on_dead: Option<&'a str>,
@@ -189,6 +192,7 @@ impl EndpointColumns<'_> {
             event_types: self.event_types.map(|text| from_json(text, "list")).transpose()?,
             channels: self.channels.map(|text| from_json(text, "list")).transpose()?,
             throttle_rate: self.throttle_rate,
+            app_throttle: self.app_throttle,
             ordering: self
                 .on_dead
                 .and_then(OnDead::parse)

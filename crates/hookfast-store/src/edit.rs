@@ -1,7 +1,9 @@
 //! How the things of the configuration are made and changed, whatever the database they are kept in. Must not know SQL.
 
 use hookfast_core::limits::{ENDPOINT_HEADERS_MAX, ENDPOINTS_PER_APP_MAX, OLD_SECRETS_MAX};
-use hookfast_core::model::{Application, Disabled, Endpoint, EndpointSecrets, EventType, OldSecret, SecretText};
+use hookfast_core::model::{
+    AppThrottle, Application, Disabled, Endpoint, EndpointSecrets, EventType, OldSecret, SecretText,
+};
 use hookfast_core::ports::{
     ApplicationPatch, EndpointPatch, EventTypePatch, HeadersChange, NewApplication, NewEndpoint,
 };
@@ -61,7 +63,8 @@ pub(crate) fn change_application(
     set(&mut app.name, patch.name);
     set(&mut app.throttle_rate, patch.throttle_rate);
     set(&mut app.metadata, patch.metadata);
-    app.updated_at = now;
+    // Of two changes the later one has the later time, whichever nodes make them: endpoints are told by it.
+    app.updated_at = now.max(app.updated_at);
     Ok(())
 }
 
@@ -70,8 +73,8 @@ pub(crate) fn app_uid_taken(uid: &str) -> Error {
     Error::Conflict { code: "conflict", reason: format!("uid: an application with the uid {uid:?} exists") }
 }
 
-/// A new endpoint.
-pub(crate) fn new_endpoint(new: NewEndpoint, id: EndpointId, now: UnixMs) -> Endpoint {
+/// A new endpoint of an application with this throttle.
+pub(crate) fn new_endpoint(new: NewEndpoint, id: EndpointId, app_throttle: AppThrottle, now: UnixMs) -> Endpoint {
     Endpoint {
         id,
         app: new.app,
@@ -83,6 +86,7 @@ pub(crate) fn new_endpoint(new: NewEndpoint, id: EndpointId, now: UnixMs) -> End
         event_types: new.event_types,
         channels: new.channels,
         throttle_rate: new.throttle_rate,
+        app_throttle,
         ordering: new.ordering,
         metadata: new.metadata,
         headers: new.headers,

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "the lints spare test functions, not what they call")]
 
 use hookfast_core::delivery::DeliveryState;
-use hookfast_core::model::{EventType, NewEvent, OnDead, Ordering, Principal, Scope, SecretText, Token};
+use hookfast_core::model::{EventType, Name, NewEvent, OnDead, Ordering, Origin, Principal, Scope, SecretText, Token};
 use hookfast_core::ports::{BoxFuture, Duty, EmitterProgress, NewApplication, NewEmitter, OnExisting};
 use hookfast_core::{AppId, Clock as _, ErrorKind, EventId, IdGenerator, OrgId, TokenId, UnixMs};
 use hookfast_store::postgres::{PostgresConfig, PostgresStore};
@@ -80,7 +80,13 @@ impl Grown {
         });
         let strict = strict.await;
         for day in 0..5 {
-            let event = NewEvent { uid: Some(format!("uid {day}")), channels: vec!["c".into()], ..world.event(app) };
+            let origin = Origin { source: Name::new("api"), by: Some(tokens[0].caller.clone()) };
+            let event = NewEvent {
+                uid: Some(format!("uid {day}")),
+                channels: vec!["c".into()],
+                origin: Some(origin),
+                ..world.event(app)
+            };
             world.accept(NewEvent { ordering_key: Some("k".into()), ..event }).await;
             let taken = world.claim_one(endpoint.id).await;
             world.settle(vec![world.retried(&taken, 0)]).await;
@@ -144,13 +150,17 @@ async fn configure(world: &World<Directory>) -> (AppId, Vec<Token>) {
         updated_at: world.now(),
     };
     world.store().event_types.create_event_type(kind, None).await.unwrap();
-    let token = |number: u8| Token {
-        id: TokenId::from_u128(world.ids.next(world.now())),
-        name: format!("token {number}"),
-        hash: [number; 32],
-        principal: Principal { org: org.clone(), scope: Scope::App("acme".into()) },
-        created_at: world.now(),
-        expires_at: None,
+    let token = |number: u8| {
+        let (id, name) = (TokenId::from_u128(world.ids.next(world.now())), format!("token {number}"));
+        Token {
+            id,
+            caller: Name::of_token(id, &name),
+            name,
+            hash: [number; 32],
+            principal: Principal { org: org.clone(), scope: Scope::App("acme".into()) },
+            created_at: world.now(),
+            expires_at: None,
+        }
     };
     let tokens = vec![token(1), token(2)];
     for token in &tokens {
@@ -179,6 +189,7 @@ async fn everything(store: &Opened, grown: &Grown) -> String {
     let events = store.reading.events(app, any_event(), first_page()).await.unwrap().items;
     for event in events {
         let id = event.id;
+        writeln!(text, "{:?}", store.reading.event(app, &id.to_string()).await.unwrap().origin).unwrap();
         writeln!(text, "{event:?}\n{:?}", store.reading.destinations(app, id).await.unwrap()).unwrap();
         writeln!(text, "{:?}", store.reading.attempts_of_event(app, id, any_attempt(), first_page()).await.unwrap())
             .unwrap();

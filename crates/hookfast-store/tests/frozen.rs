@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "the lints spare test functions, not what they call")]
 
 use hookfast_core::delivery::DeliveryState;
-use hookfast_core::model::{CallerKey, EventType, NewEvent, Principal, Scope, SecretText, Token};
+use hookfast_core::model::{CallerKey, EventType, Name, NewEvent, Origin, Principal, Scope, SecretText, Token};
 use hookfast_core::ports::{BoxFuture, Duty, NewApplication, OnExisting};
 use hookfast_core::{AppId, EndpointId, OrgId, TokenId, UnixMs};
 use hookfast_store::postgres::{PostgresConfig, PostgresStore};
@@ -114,7 +114,7 @@ fn begin<const BEGIN: u8>(released: &str, dumped: &OnceLock<String>) -> Option<S
 /// Makes rows of every kind that outlives a node. What waits is left as it is when a node dies.
 async fn fill<B: Backend>(world: &World<B>) {
     let (app, endpoint) = configure(world).await;
-    let event = |uid: &str| NewEvent { uid: Some(uid.to_owned()), ..world.event(app) };
+    let event = |uid: &str| NewEvent { uid: Some(uid.to_owned()), origin: Some(origin()), ..world.event(app) };
 
     let keyed = NewEvent { idempotency: Some(KEY), channels: vec!["eu".to_owned()], ..event("delivered") };
     world.accept(keyed).await;
@@ -171,9 +171,11 @@ async fn configure<B: Backend>(world: &World<B>) -> (AppId, EndpointId) {
         updated_at: now,
     };
     store.event_types.create_event_type(new, None).await.unwrap();
+    let id = TokenId::from_u128(world.ids.next(now));
     let token = Token {
-        id: TokenId::from_u128(world.ids.next(now)),
+        id,
         name: "ci".to_owned(),
+        caller: Name::of_token(id, "ci"),
         hash: TOKEN,
         principal: Principal { org, scope: Scope::Org },
         created_at: now,
@@ -183,8 +185,13 @@ async fn configure<B: Backend>(world: &World<B>) -> (AppId, EndpointId) {
     (app, endpoint)
 }
 
-/// All that [`fill`] made is there, and what waits is delivered.
-async fn check<B: Backend>(world: World<B>) {
+/// Where the events come in.
+fn origin() -> Origin {
+    Origin { source: Name::new("api"), by: Some(Name::new("jwt:org_1")) }
+}
+
+/// All that [`fill`] made is there, and what waits is delivered. The first release kept no origin.
+async fn check<B: Backend>(world: World<B>, origin: Option<Origin>) {
     world.clock.advance_ms(3_600_000);
     let (org, store) = (OrgId::default_org(), world.store());
     let app = store.applications.application(&org, "shop").await.unwrap();
@@ -196,6 +203,7 @@ async fn check<B: Backend>(world: World<B>) {
     let kind = store.event_types.event_type(&org, "invoice.paid").await.unwrap();
     assert_eq!((kind.group_name.as_deref(), kind.feature_flags.len()), (Some("billing"), 1));
     assert_eq!(store.tokens.token(TOKEN).await.unwrap().name, "ci");
+    assert_eq!(store.reading.event(app.id, "delivered").await.unwrap().origin, origin);
     check_history(&world, app.id, endpoint.id).await;
 
     let state = async |uid: &str| {
@@ -288,7 +296,7 @@ fn dump_of_postgres(url: &str) -> Option<String> {
 
 #[test]
 fn a_directory_of_the_first_release_reads_as_it_was_and_goes_on() {
-    run(async { check(World::<Sqlite<RELEASED>>::new(Grants::None).await).await });
+    run(async { check(World::<Sqlite<RELEASED>>::new(Grants::None).await, None).await });
 }
 
 #[test]
@@ -299,14 +307,14 @@ fn a_directory_dumped_now_reads_as_it_was_and_goes_on() {
         let dump = dump_of_sqlite(&world.place().dir.join("store.db")).unwrap();
         freeze(&dump, "sqlite");
         Sqlite::DUMP.set(dump).unwrap();
-        check(World::<Sqlite<DUMPED>>::new(Grants::None).await).await;
+        check(World::<Sqlite<DUMPED>>::new(Grants::None).await, Some(origin())).await;
     });
 }
 
 #[test]
 fn a_database_of_the_first_release_reads_as_it_was_and_goes_on() {
     if Postgres::<RELEASED>::can_run() {
-        run(async { check(World::<Postgres<RELEASED>>::new(Grants::None).await).await });
+        run(async { check(World::<Postgres<RELEASED>>::new(Grants::None).await, None).await });
     }
 }
 
@@ -321,6 +329,6 @@ fn a_database_dumped_now_reads_as_it_was_and_goes_on() {
         let Some(dump) = dump_of_postgres(&world.ground().url()) else { return };
         freeze(&dump, "postgres");
         Postgres::DUMP.set(dump).unwrap();
-        check(World::<Postgres<DUMPED>>::new(Grants::None).await).await;
+        check(World::<Postgres<DUMPED>>::new(Grants::None).await, Some(origin())).await;
     });
 }

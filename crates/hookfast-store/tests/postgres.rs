@@ -46,14 +46,23 @@ conformance_suite!(PostgresBackend);
 #[path = "postgres/duties.rs"]
 mod own_duties;
 
+#[path = "postgres/claiming.rs"]
+mod own_claiming;
+
 #[path = "postgres/configuring.rs"]
 mod own_configuring;
 
 #[path = "postgres/fencing.rs"]
 mod own_fencing;
 
+#[path = "postgres/midnight.rs"]
+mod own_midnight;
+
 #[path = "postgres/ordering.rs"]
 mod own_ordering;
+
+#[path = "postgres/throttling.rs"]
+mod own_throttling;
 
 #[path = "postgres/consuming.rs"]
 mod own_consuming;

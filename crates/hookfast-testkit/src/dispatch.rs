@@ -1,9 +1,9 @@
 //! The engine's side of a store, as a test sees it: grants slots as told and records all that the store says.
 
 use hookfast_core::delivery::DeliveryKey;
-use hookfast_core::model::Endpoint;
+use hookfast_core::model::{AppThrottle, Endpoint};
 use hookfast_core::ports::{Delivery, Dispatch, Settlement, Wanted};
-use hookfast_core::{EndpointId, UnixMs};
+use hookfast_core::{AppId, EndpointId, UnixMs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -34,6 +34,8 @@ pub struct Record {
     pub queued: Vec<(EndpointId, UnixMs)>,
     /// Changed endpoints.
     pub changed: Vec<Arc<Endpoint>>,
+    /// Changed throttles of applications.
+    pub throttled: Vec<(AppId, AppThrottle)>,
     /// Removed endpoints.
     pub removed: Vec<EndpointId>,
     wishes: u64,
@@ -155,6 +157,10 @@ impl Dispatch for RecordingDispatch {
 
     fn endpoint_changed(&self, endpoint: &Arc<Endpoint>) {
         self.note(|record| record.changed.push(Arc::clone(endpoint)));
+    }
+
+    fn app_throttle_changed(&self, app: AppId, throttle: AppThrottle) {
+        self.note(|record| record.throttled.push((app, throttle)));
     }
 
     fn endpoint_removed(&self, endpoint: EndpointId) {

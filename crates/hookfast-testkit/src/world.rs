@@ -4,7 +4,7 @@
 use crate::{Backend, Grants, ManualClock, Opened, Place, RecordingDispatch};
 use bytes::Bytes;
 use hookfast_core::delivery::{Cause, DeliveryState};
-use hookfast_core::model::{Application, Attempt, Endpoint, NewEvent, Route, SecretText, Signing};
+use hookfast_core::model::{Application, Attempt, Endpoint, NewEvent, Origin, Route, SecretText, Signing};
 use hookfast_core::ports::{
     Accepted, AttemptFilter, Claim, ClaimWanted, Delivery, Destination, Duty, EventFilter, NewApplication, NewEndpoint,
     OnExisting, Order, Outcome, Page, Settlement,
@@ -117,6 +117,7 @@ impl<B: Backend> World<B> {
             body: Bytes::from_static(b"{\"amount\":1}"),
             content_type: None,
             idempotency: None,
+            origin: Some(Origin::of("api")),
         }
     }
 
@@ -141,7 +142,7 @@ impl<B: Backend> World<B> {
     pub async fn claim(&self, endpoint: EndpointId, rows_max: u32) -> Claim {
         let mut claims = self.claim_all(&[endpoint], rows_max).await;
         assert!(claims.len() <= 1, "one endpoint was asked for, {} were answered", claims.len());
-        claims.pop().unwrap_or(Claim { endpoint, deliveries: Vec::new(), next_due: None })
+        claims.pop().unwrap_or(Claim { endpoint, deliveries: Vec::new(), next_due: None, elsewhere_until: None })
     }
 
     /// Claims for several endpoints what is due now.

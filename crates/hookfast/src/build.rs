@@ -32,7 +32,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 pub(crate) use store::{
-    COMMAND, Schema, StorePorts, copy, embedded, failure as store_failure, migrate, node_name, schema,
+    COMMAND, Schema, StorePorts, copy, embedded, failure as store_failure, inspect_database, migrate, node_name, schema,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;

@@ -1,9 +1,9 @@
 //! Lets somebody watch what the pipeline does, from between its parts: what intake accepted, what became of each
 //! delivery. Costs nothing when nobody watches, as it is then not built in.
 
-use hookfast_core::model::Endpoint;
+use hookfast_core::model::{AppThrottle, Endpoint};
 use hookfast_core::ports::{Accepted, BoxFuture, Delivery, Dispatch, Intake, Settlement, Submission, Wanted};
-use hookfast_core::{EndpointId, Result, UnixMs};
+use hookfast_core::{AppId, EndpointId, Result, UnixMs};
 use std::sync::Arc;
 
 /// Is told what happened, after it is durable. Must be quick: it is called by the threads that do the work.
@@ -60,6 +60,9 @@ impl Dispatch for ObservedDispatch {
     }
     fn endpoint_changed(&self, endpoint: &Arc<Endpoint>) {
         self.inner.endpoint_changed(endpoint);
+    }
+    fn app_throttle_changed(&self, app: AppId, throttle: AppThrottle) {
+        self.inner.app_throttle_changed(app, throttle);
     }
     fn endpoint_removed(&self, endpoint: EndpointId) {
         self.inner.endpoint_removed(endpoint);

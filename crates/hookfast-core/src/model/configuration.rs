@@ -1,6 +1,6 @@
 //! What operators and customers configure: applications, endpoints, event types, tokens.
 
-use super::SecretText;
+use super::{Name, SecretText};
 use crate::retry::RetryPolicy;
 use crate::{AppId, EndpointId, OrgId, TokenId, UnixMs};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub struct Application {
     pub uid: Option<String>,
     /// Its display name.
     pub name: String,
-    /// Deliveries per second over all its endpoints: kept, not enforced yet.
+    /// Deliveries per second over all its endpoints together.
     pub throttle_rate: Option<u16>,
     /// The caller's own data.
     pub metadata: BTreeMap<String, String>,
@@ -27,6 +27,14 @@ pub struct Application {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+}
+
+impl Application {
+    /// What its endpoints share.
+    #[must_use]
+    pub fn throttle(&self) -> AppThrottle {
+        AppThrottle { rate: self.throttle_rate, as_of: self.updated_at }
+    }
 }
 
 /// Why an endpoint gets nothing.
@@ -121,6 +129,15 @@ pub struct Ordering {
     pub on_dead: OnDead,
 }
 
+/// What an application allows all its endpoints together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AppThrottle {
+    /// Deliveries per second; `None`: as many as they take.
+    pub rate: Option<u16>,
+    /// When the application was last changed: of two, the later one is in force.
+    pub as_of: UnixMs,
+}
+
 /// A URL that wants events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
@@ -144,6 +161,8 @@ pub struct Endpoint {
     pub channels: Option<Vec<String>>,
     /// Deliveries per second.
     pub throttle_rate: Option<u16>,
+    /// What its application allows beside it.
+    pub app_throttle: AppThrottle,
     /// How it keeps order; `None`: not at all.
     pub ordering: Option<Ordering>,
     /// The caller's own data.
@@ -164,6 +183,14 @@ pub struct Endpoint {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+}
+
+impl Endpoint {
+    /// Its deliveries start no faster than a rate: its own, or that of its application.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        self.throttle_rate.is_some() || self.app_throttle.rate.is_some()
+    }
 }
 
 /// A kind of event, with its description and schemas.
@@ -216,6 +243,8 @@ pub struct Token {
     pub id: TokenId,
     /// What its maker called it.
     pub name: String,
+    /// How events are told to have come by it: [`Name::of_token`], made once.
+    pub caller: Name,
     /// SHA-256 of the token's text.
     pub hash: [u8; 32],
     /// Who it stands for.

@@ -1,5 +1,6 @@
 //! Events on their way in, events as stored, and attempts.
 
+use super::Origin;
 use crate::delivery::Cause;
 use crate::{AppId, AttemptId, EndpointId, EventId};
 use bytes::Bytes;
@@ -49,6 +50,8 @@ pub struct NewEvent {
     pub content_type: Option<String>,
     /// Hash of the idempotency key and its scope, if one came.
     pub idempotency: Option<[u8; 16]>,
+    /// Where it came in; `None` when whoever put it into a log did not say so yet.
+    pub origin: Option<Origin>,
 }
 
 /// An event as stored.
@@ -68,6 +71,8 @@ pub struct Event {
     pub body: Option<Bytes>,
     /// `None` is `application/json`.
     pub content_type: Option<String>,
+    /// Where it came in; `None` in lists, and when it was accepted before that was kept.
+    pub origin: Option<Origin>,
 }
 
 /// Why an attempt was made.

@@ -2,11 +2,13 @@
 
 mod configuration;
 mod event;
+mod origin;
 mod secret;
 
 pub use configuration::{
-    Application, Disabled, Endpoint, EndpointSecrets, EventType, OldSecret, OnDead, Ordering, Principal, Scope,
-    Signing, Token,
+    AppThrottle, Application, Disabled, Endpoint, EndpointSecrets, EventType, OldSecret, OnDead, Ordering, Principal,
+    Scope, Signing, Token,
 };
 pub use event::{Attempt, CallerKey, Event, NewEvent, Route, Trigger};
+pub use origin::{Name, Origin};
 pub use secret::SecretText;

@@ -2,8 +2,8 @@
 
 use super::Settlement;
 use crate::delivery::DeliveryKey;
-use crate::model::{Endpoint, Trigger};
-use crate::{EndpointId, EventId, UnixMs};
+use crate::model::{AppThrottle, Endpoint, Trigger};
+use crate::{AppId, EndpointId, EventId, UnixMs};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -97,6 +97,9 @@ pub trait Dispatch: Send + Sync {
     /// The endpoint's configuration changed; it is in force from the next attempt on.
     fn endpoint_changed(&self, endpoint: &Arc<Endpoint>);
 
+    /// What the application allows all its endpoints together changed; endpoints carry it too.
+    fn app_throttle_changed(&self, app: AppId, throttle: AppThrottle);
+
     /// The endpoint was deleted: what waits for it ends as cancelled.
     fn endpoint_removed(&self, endpoint: EndpointId);
 }
@@ -114,5 +117,6 @@ impl Dispatch for NoDispatch {
     fn settled(&self, _: Vec<Settlement>) {}
     fn queued(&self, _: &[(Arc<Endpoint>, UnixMs)]) {}
     fn endpoint_changed(&self, _: &Arc<Endpoint>) {}
+    fn app_throttle_changed(&self, _: AppId, _: AppThrottle) {}
     fn endpoint_removed(&self, _: EndpointId) {}
 }

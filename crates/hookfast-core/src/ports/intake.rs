@@ -1,7 +1,7 @@
 //! From a source to durable: [`Intake`] for sources, [`Accept`] below it, [`Admission`] beside it.
 
 use super::BoxFuture;
-use crate::model::{NewEvent, Route};
+use crate::model::{NewEvent, Origin, Route};
 use crate::{AppId, EventId, Result};
 use bytes::Bytes;
 
@@ -26,6 +26,8 @@ pub struct Submission {
     pub content_type: Option<String>,
     /// Hash of the caller's idempotency key and its scope.
     pub idempotency: Option<[u8; 16]>,
+    /// Where it comes in, and by whom.
+    pub origin: Origin,
 }
 
 /// The answer to an accepted event.

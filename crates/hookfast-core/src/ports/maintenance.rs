@@ -100,6 +100,8 @@ pub struct Node {
     pub started_at: UnixMs,
     /// When it last said that it is alive.
     pub seen_at: UnixMs,
+    /// The words for what it does: `api`, `engine`, …; none for a command. `None` when its version does not say.
+    pub roles: Option<Vec<String>>,
     /// Deliveries it holds by claimed rows.
     pub claimed: u64,
     /// The duties that it alone does now.

@@ -62,6 +62,9 @@ pub struct Claim {
     pub deliveries: Vec<Delivery>,
     /// When the earliest of those left behind is due; `None` when none is left that nobody holds.
     pub next_due: Option<UnixMs>,
+    /// Another node paces this endpoint, and all of its application if that has a throttle: until then neither is to be
+    /// asked for, whatever is heard of its rows.
+    pub elsewhere_until: Option<UnixMs>,
 }
 
 /// An endpoint with rows in the queue.

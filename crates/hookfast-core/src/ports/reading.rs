@@ -62,6 +62,8 @@ pub struct Destination {
 pub struct EndedFilter {
     /// Only those that ended so; `None` is all.
     pub state: Option<DeliveryState>,
+    /// Only those with this cause; `None` is all.
+    pub cause: Option<Cause>,
     /// Only of events accepted at or after.
     pub after: UnixMs,
     /// Only of events accepted before.

@@ -24,6 +24,7 @@ impl State {
             let prompt = lane.judge_prompt();
             set_prompt(lane, &mut self.estimate, prompt);
         }
+        self.regroup(no, endpoint.app_throttle, now, fx);
         if endpoint.disabled.is_some() {
             self.forget_stored(no);
         } else if look {

@@ -1,7 +1,9 @@
 //! What is known of rows in the queue, which of them to claim next, and what a claim brought.
 
 use super::{Effects, LANES_EASY, Phase, State, earliest};
-use crate::lane::LaneNo;
+use crate::agenda::Who;
+use crate::apps::AppNo;
+use crate::lane::{CLAIM_LEAD_SCARCE_MS, Lane, LaneNo};
 use hookfast_core::UnixMs;
 use hookfast_core::model::Endpoint;
 use hookfast_core::ports::{Claim, ClaimWanted, Outcome, Waiting};
@@ -21,6 +23,44 @@ const SOON_MS: u64 = 60_000;
 pub(crate) struct Planned {
     pub(crate) wanted: Vec<ClaimWanted>,
     pub(crate) wake_at: UnixMs,
+}
+
+/// What is picked to be claimed for.
+#[derive(Default)]
+struct Pick {
+    /// Lanes at most.
+    most: usize,
+    /// So many more that must wait for their throttle.
+    early: usize,
+    /// Only lanes that answered lately.
+    only_proven: bool,
+    picked: Vec<(LaneNo, u32)>,
+    /// Lanes that are put off, and applications that were looked at.
+    later: Vec<LaneNo>,
+    apps: Vec<AppNo>,
+}
+
+impl Pick {
+    fn has_place(&self) -> bool {
+        self.picked.len() < self.most
+    }
+
+    /// Picks a lane, which has left the index, or puts it off.
+    fn add(&mut self, no: LaneNo, lane: &mut Lane, now: UnixMs) {
+        lane.index_key = None;
+        if self.only_proven && !lane.health.is_proven(now) {
+            lane.claim_after = now.plus_ms(POSTPONE_MS);
+            return self.later.push(no);
+        }
+        if let Some(late) = lane.claim_late(now) {
+            if self.early == 0 {
+                lane.claim_after = late;
+                return self.later.push(no);
+            }
+            self.early -= 1;
+        }
+        self.picked.push((no, lane.room()));
+    }
 }
 
 impl State {
@@ -57,17 +97,14 @@ impl State {
         if key == lane.index_key {
             return;
         }
-        if let Some(old) = lane.index_key {
-            self.due.remove(&(old, no));
+        let Some(app_no) = lane.app else {
+            fx.wake_claimer |= self.claims.put(Who::Lane(no), &mut lane.index_key, key);
+            return;
+        };
+        if let Some(app) = self.apps.get_mut(app_no) {
+            app.index(no, &mut lane.index_key, key);
         }
-        lane.index_key = key;
-        if let Some(key) = key {
-            self.due.insert((key, no));
-            if key < self.claimer_wakes {
-                self.claimer_wakes = key;
-                fx.wake_claimer = true;
-            }
-        }
+        self.reindex_app(app_no, fx);
     }
 
     /// Rows of these endpoints were committed.
@@ -101,54 +138,71 @@ impl State {
         let budget = if self.is_open() { self.claim_budget() } else { 0 };
         if budget == 0 {
             self.claims_starved = true;
-            self.claimer_wakes = UnixMs::MAX;
+            self.claims.sleep_on();
             return planned;
         }
         let picked = self.pick_due(now, budget);
         let rows = u32::try_from(budget / picked.len().max(1)).unwrap_or(u32::MAX).max(1);
-        for no in picked {
+        for (no, room) in picked {
             if let Some(lane) = self.lanes.get_mut(no) {
                 lane.claiming = true;
-                planned.wanted.push(ClaimWanted { endpoint: lane.id, rows_max: lane.room().min(rows).max(1) });
+                planned.wanted.push(ClaimWanted { endpoint: lane.id, rows_max: room.min(rows).max(1) });
             }
         }
-        if let Some((at, _)) = self.due.first() {
-            planned.wake_at = planned.wake_at.min(*at);
-        }
-        self.claimer_wakes = planned.wake_at;
+        planned.wake_at = self.claims.sleep(planned.wake_at);
         planned
     }
 
-    fn pick_due(&mut self, now: UnixMs, budget: usize) -> Vec<LaneNo> {
-        let most = CLAIM_LANES_MAX.min(budget);
-        let (mut picked, mut later) = (Vec::new(), Vec::new());
-        let mut early = self.claims_easy();
+    /// Lanes whose rows are due, with the number of rows that each could take.
+    fn pick_due(&mut self, now: UnixMs, budget: usize) -> Vec<(LaneNo, u32)> {
+        let early = self.claims_easy();
         let only_proven = early == 0 || !self.permits.allow_unproven();
-        while picked.len() < most {
-            let Some(&(at, no)) = self.due.first().filter(|(at, _)| *at <= now) else { break };
-            self.due.remove(&(at, no));
-            let Some(lane) = self.lanes.get_mut(no) else { continue };
-            lane.index_key = None;
-            if only_proven && !lane.health.is_proven(now) {
-                lane.claim_after = now.plus_ms(POSTPONE_MS);
-                later.push(no);
-                continue;
-            }
-            if let Some(late) = lane.claim_late(now) {
-                if early == 0 {
-                    lane.claim_after = late;
-                    later.push(no);
-                    continue;
+        let mut pick = Pick { most: CLAIM_LANES_MAX.min(budget), early, only_proven, ..Pick::default() };
+        while pick.has_place()
+            && let Some(who) = self.claims.pop_due(now)
+        {
+            match who {
+                Who::Lane(no) => {
+                    if let Some(lane) = self.lanes.get_mut(no) {
+                        pick.add(no, lane, now);
+                    }
                 }
-                early -= 1;
+                Who::App(no) => self.pick_of_app(no, &mut pick, now),
             }
-            picked.push(no);
         }
         let mut unheard = Effects::default();
-        for no in later {
+        for no in pick.later {
             self.reindex(no, &mut unheard);
         }
-        picked
+        for no in pick.apps {
+            self.reindex_app(no, &mut unheard);
+        }
+        pick.picked
+    }
+
+    /// Lanes of an application, as many as could start a try soon, which share what it can take.
+    fn pick_of_app(&mut self, no: AppNo, pick: &mut Pick, now: UnixMs) {
+        let Some(app) = self.apps.get_mut(no) else { return };
+        app.index_key = None;
+        pick.apps.push(no);
+        let late = app.throttle.not_before().minus_ms(CLAIM_LEAD_SCARCE_MS);
+        if pick.early == 0 && late > now {
+            app.claim_after = late;
+            return;
+        }
+        let (room, from) = (app.room(), pick.picked.len());
+        while pick.picked.len() - from < room as usize
+            && pick.has_place()
+            && let Some(no) = app.pop_due(now)
+        {
+            if let Some(lane) = self.lanes.get_mut(no) {
+                pick.add(no, lane, now);
+            }
+        }
+        let lanes = u32::try_from(pick.picked.len() - from).unwrap_or(u32::MAX).max(1);
+        for (_, rows) in &mut pick.picked[from..] {
+            *rows = (*rows).min(room / lanes);
+        }
     }
 
     /// A claim ended: `claims` of what was `wanted`, or nothing when it failed, to be tried again at `again_at`.
@@ -175,6 +229,7 @@ impl State {
                 lane.claim_after = again_at;
             }
             self.reindex(no, fx);
+            self.recount(no, fx);
         }
         self.dispatch(now, fx);
     }
@@ -192,8 +247,11 @@ impl State {
         };
         if let Some(lane) = self.lanes.get_mut(no) {
             lane.claiming = false;
-            lane.claim_after = now;
+            lane.claim_after = claim.elsewhere_until.unwrap_or(now);
             lane.idle_since = now;
+            if let (Some(until), Some(app)) = (claim.elsewhere_until, lane.app.and_then(|app| self.apps.get_mut(app))) {
+                app.claim_after = until;
+            }
             lane.stored_due = earliest(claim.next_due, lane.heard_due.take()).filter(|_| lane.keeps_rows_in_mind());
             lane.held += u32::try_from(claim.deliveries.len()).unwrap_or(u32::MAX);
         }

@@ -134,6 +134,7 @@ impl State {
             self.estimate.joined(usize::from(lane.prompt));
         }
         self.line_up(no, now, fx);
+        self.recount(no, fx);
     }
 
     fn outcome_untried(&self, no: LaneNo, delivery: &Delivery) -> Option<Outcome> {

@@ -5,6 +5,7 @@ mod changes;
 mod claims;
 mod memory;
 mod rings;
+mod sharing;
 mod sweep;
 mod tries;
 
@@ -15,6 +16,8 @@ pub(crate) use tries::{Ended, Lost, Why};
 
 use crate::EngineConfig;
 use crate::admission::Estimate;
+use crate::agenda::{Agenda, Who};
+use crate::apps::Apps;
 use crate::lane::{Lane, LaneNo};
 use crate::lanes::Lanes;
 use crate::permits::Permits;
@@ -22,7 +25,7 @@ use crate::stall::Stall;
 use hookfast_core::UnixMs;
 use hookfast_core::model::Endpoint;
 use hookfast_core::ports::{Delivery, HealthMark, Outcome, Settlement};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Above this many lanes, idle ones are dropped at once.
@@ -84,16 +87,16 @@ pub(crate) struct State {
     config: Arc<EngineConfig>,
     phase: Phase,
     lanes: Lanes,
+    /// Applications with a throttle.
+    apps: Apps,
     /// Lanes that want a try and lack only a permit: those that answered lately, and the others.
-    rings: [VecDeque<LaneNo>; 2],
+    rings: [VecDeque<Who>; 2],
     /// The other ring goes next.
     turn: bool,
     /// Lanes that fail or are throttled, by the time of their next try.
-    paced: BTreeSet<(UnixMs, LaneNo)>,
-    pacer_wakes: UnixMs,
+    paced: Agenda,
     /// Lanes with rows that can be claimed, by the time from which they can.
-    due: BTreeSet<(UnixMs, LaneNo)>,
-    claimer_wakes: UnixMs,
+    claims: Agenda,
     /// A claim waits for memory.
     claims_starved: bool,
     permits: Permits,
@@ -112,12 +115,11 @@ impl State {
         Self {
             phase: Phase::Waiting,
             lanes: Lanes::default(),
+            apps: Apps::default(),
             rings: [VecDeque::new(), VecDeque::new()],
             turn: false,
-            paced: BTreeSet::new(),
-            pacer_wakes: UnixMs::MAX,
-            due: BTreeSet::new(),
-            claimer_wakes: UnixMs::MAX,
+            paced: Agenda::new(),
+            claims: Agenda::new(),
             claims_starved: false,
             permits: Permits::new(config.in_flight_max, config.slow_in_flight_max),
             flights: Vec::new(),
@@ -154,11 +156,12 @@ impl State {
         self.phase == Phase::Running && self.sure && !self.stall.is_stalled()
     }
 
-    /// The lane of an endpoint, made if it is not there; `None` when there are too many.
+    /// The lane of an endpoint, made if it is not there; `None` when there are too many. What it asks for may be left to
+    /// the next tick.
     fn lane_of(&mut self, endpoint: &Arc<Endpoint>, now: UnixMs) -> Option<LaneNo> {
         if let Some(no) = self.lanes.find(endpoint.id) {
-            if let Some(lane) = self.lanes.get_mut(no) {
-                lane.refresh(endpoint, now);
+            if self.lanes.get_mut(no).is_some_and(|lane| lane.refresh(endpoint, now)) {
+                self.regroup(no, endpoint.app_throttle, now, &mut Effects::default());
             }
             return Some(no);
         }
@@ -169,17 +172,17 @@ impl State {
     }
 
     fn new_lane(&mut self, endpoint: &Arc<Endpoint>, now: UnixMs) -> LaneNo {
-        self.lanes.insert(Lane::new(endpoint, self.config.in_flight_per_endpoint_max, now))
+        let no = self.lanes.insert(Lane::new(endpoint, self.config.in_flight_per_endpoint_max, now));
+        self.regroup(no, endpoint.app_throttle, now, &mut Effects::default());
+        no
     }
 
     fn drop_lane(&mut self, no: LaneNo) {
-        if let Some(lane) = self.lanes.get(no) {
-            if let Some(key) = lane.index_key {
-                self.due.remove(&(key, no));
-            }
-            if let Some(key) = lane.paced_until {
-                self.paced.remove(&(key, no));
-            }
+        let mut unheard = Effects::default();
+        self.part(no, &mut unheard);
+        if let Some(lane) = self.lanes.get_mut(no) {
+            unheard.wake_claimer |= self.claims.put(Who::Lane(no), &mut lane.index_key, None);
+            unheard.wake_pacer |= self.paced.put(Who::Lane(no), &mut lane.paced_until, None);
             self.lanes.remove(no);
         }
     }

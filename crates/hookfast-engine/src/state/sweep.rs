@@ -101,6 +101,7 @@ impl State {
         if fx.settlements.len() >= GIVE_BACK_MAX {
             return true;
         }
+        lane.note_given_back();
         lane.trim();
         swept.failing += i64::from(lane.health.is_failing());
         let head = lane.queue.front();
@@ -159,7 +160,7 @@ fn unwanted(lane: &mut Lane, draining: bool, now: UnixMs, spill_after_ms: u64) -
         let due = delivery.due;
         (delivery, Outcome::Wait { due })
     };
-    if draining || !lane.is_enabled() {
+    if draining || lane.gives_back || !lane.is_enabled() {
         return lane.queue.pop_front().map(wait);
     }
     if lane.health.is_failing() && lane.queue.len() > FAILING_SLOTS {

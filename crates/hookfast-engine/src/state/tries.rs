@@ -67,6 +67,7 @@ impl State {
         }
         fx.has_marks = !self.marks.is_empty();
         self.line_up(ended.lane, now, fx);
+        self.recount(ended.lane, fx);
         self.dispatch(now, fx);
     }
 
@@ -84,6 +85,7 @@ impl State {
             Why::Unsure => self.sure = false,
         }
         self.line_up(lost.lane, now, fx);
+        self.recount(lost.lane, fx);
         self.dispatch(now, fx);
     }
 }

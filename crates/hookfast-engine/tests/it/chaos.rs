@@ -1,8 +1,10 @@
 //! Everything at once, by seed: whatever happens, each delivery is settled once per hold and none is lost.
 
 use crate::rig::{Act, Rig, ms, policy};
+use hookfast_core::AppId;
+use hookfast_core::Clock;
 use hookfast_core::delivery::Cause;
-use hookfast_core::model::Disabled;
+use hookfast_core::model::{AppThrottle, Disabled};
 use hookfast_engine::EngineConfig;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -32,6 +34,11 @@ fn act(chance: u64) -> Act {
     }
 }
 
+/// What all endpoints share here. Their senders never hear of it: they go on with what they once read.
+fn set_app_rate(rig: &Rig, rate: Option<u16>) {
+    rig.model.change_app(AppId::from_u128(1), AppThrottle { rate, as_of: rig.clock.now() });
+}
+
 async fn run(seed: u64, drain_after: Option<u32>) {
     let dice = Mutex::new(fastrand::Rng::with_seed(seed));
     let mut rig = Rig::start(config(seed), move |_, _| act(dice.lock().unwrap().u64(..)));
@@ -50,6 +57,8 @@ async fn run(seed: u64, drain_after: Option<u32>) {
             2..6 => rig.model.change(id, |endpoint| endpoint.disabled = None),
             6 => rig.model.freeze(true),
             7..12 => rig.model.freeze(false),
+            12..15 => set_app_rate(&rig, [None, Some(2), Some(150), Some(5_000)][dice.usize(0..4)]),
+            15 => rig.model.change(id, |endpoint| endpoint.throttle_rate = [None, Some(90)][dice.usize(0..2)]),
             _ => {}
         }
         tokio::time::sleep(ms(dice.u64(0..15))).await;
@@ -63,6 +72,7 @@ async fn run(seed: u64, drain_after: Option<u32>) {
         }
     }
     rig.model.freeze(false);
+    set_app_rate(&rig, None);
     // Endpoints that were disabled, also by a late 410, are enabled until nothing waits any more.
     for _ in 0..600 {
         for endpoint in &live {

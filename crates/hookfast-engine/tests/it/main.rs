@@ -9,5 +9,6 @@ mod fairness;
 mod lifecycle;
 mod model;
 mod rig;
+mod sharing;
 mod throttling;
 mod trouble;

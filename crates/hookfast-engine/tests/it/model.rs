@@ -2,12 +2,12 @@
 //! a writer of their own. It checks the engine: nothing is settled twice, or without being held.
 
 use hookfast_core::delivery::{Cause, DeliveryKey, DeliveryState};
-use hookfast_core::model::{Attempt, Disabled, Endpoint, Trigger};
+use hookfast_core::model::{AppThrottle, Attempt, Disabled, Endpoint, Trigger};
 use hookfast_core::ports::{
     BoxFuture, Claim, ClaimWanted, Delivery, Dispatch, HealthMark, Hold, Outcome, Outgoing, Queue, Settlement, Waiting,
     Wanted,
 };
-use hookfast_core::{EndpointId, Error, Result, UnixMs};
+use hookfast_core::{AppId, EndpointId, Error, Result, UnixMs};
 use hookfast_engine::Dispatcher;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -111,6 +111,14 @@ impl Model {
             endpoint
         };
         self.dispatcher.endpoint_changed(&changed);
+    }
+
+    /// Changes what an application allows its endpoints.
+    pub(crate) fn change_app(&self, app: AppId, throttle: AppThrottle) {
+        for endpoint in self.rows().endpoints.values_mut().filter(|endpoint| endpoint.app == app) {
+            Arc::make_mut(endpoint).app_throttle = throttle;
+        }
+        self.dispatcher.app_throttle_changed(app, throttle);
     }
 
     pub(crate) fn remove(&self, id: EndpointId) {
@@ -243,7 +251,12 @@ impl Rows {
             self.held.insert(*key, row.delivery.hold);
             deliveries.push(row.delivery.clone());
         }
-        Claim { endpoint: want.endpoint, deliveries, next_due: free.get(due).map(|(due, _)| *due) }
+        Claim {
+            endpoint: want.endpoint,
+            deliveries,
+            next_due: free.get(due).map(|(due, _)| *due),
+            elsewhere_until: None,
+        }
     }
 }
 

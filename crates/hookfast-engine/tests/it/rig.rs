@@ -3,7 +3,7 @@
 use crate::model::Model;
 use bytes::Bytes;
 use hookfast_core::delivery::{Cause, DeliveryKey, DeliveryState};
-use hookfast_core::model::{Endpoint, EndpointSecrets, SecretText, Signing};
+use hookfast_core::model::{AppThrottle, Endpoint, EndpointSecrets, SecretText, Signing};
 use hookfast_core::ports::{BoxFuture, Outgoing, Queue, Sink, Try, TryOutcome};
 use hookfast_core::retry::RetryPolicy;
 use hookfast_core::{AppId, Clock, EndpointId, EventId, IdGenerator, UnixMs};
@@ -157,10 +157,15 @@ impl Rig {
     }
 
     pub(crate) fn endpoint_with(&self, name: &str, delays_ms: Option<Vec<u64>>) -> Arc<Endpoint> {
+        self.endpoint_of(AppId::from_u128(1), name, delays_ms)
+    }
+
+    /// An endpoint of this application, which has no throttle yet.
+    pub(crate) fn endpoint_of(&self, app: AppId, name: &str, delays_ms: Option<Vec<u64>>) -> Arc<Endpoint> {
         let now = self.clock.now();
         let endpoint = Arc::new(Endpoint {
             id: EndpointId::from_u128(self.ids.next(now)),
-            app: AppId::from_u128(1),
+            app,
             uid: None,
             url: format!("http://{name}/"),
             description: String::new(),
@@ -169,6 +174,7 @@ impl Rig {
             event_types: None,
             channels: None,
             throttle_rate: None,
+            app_throttle: AppThrottle::default(),
             ordering: None,
             metadata: BTreeMap::new(),
             headers: BTreeMap::new(),

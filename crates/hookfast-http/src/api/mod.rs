@@ -9,6 +9,7 @@ mod explain;
 mod message;
 mod node;
 mod task;
+mod texts;
 mod token;
 
 pub(crate) use application::ApplicationIn;

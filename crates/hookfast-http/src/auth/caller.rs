@@ -1,12 +1,13 @@
 //! The caller and what the path names, as handlers take them. A handler that takes one of these has checked its
 //! caller; whatever belongs to others reads as 404.
 
+use super::Caller;
 use crate::error::ApiError;
 use crate::extract::PathParams;
 use crate::router::Shared;
 use axum::extract::FromRequestParts;
 use hookfast_core::AppId;
-use hookfast_core::model::{Application, Endpoint, Principal, Scope};
+use hookfast_core::model::{Application, Endpoint, Origin, Principal, Scope};
 use http::request::Parts;
 use std::sync::Arc;
 
@@ -40,10 +41,15 @@ pub(crate) struct EndpointByOrg {
     pub(crate) endpoint: Arc<Endpoint>,
 }
 
+/// Where what the caller hands over comes in. To be named after one of the others, which knows the caller.
+#[derive(Debug)]
+pub(crate) struct CallerOrigin(pub(crate) Origin);
+
 async fn any(parts: &mut Parts, shared: &Shared) -> Result<Principal, ApiError> {
-    let principal = shared.gate.principal(&shared.api, &parts.headers).await?;
-    // The idempotency key's scope is read from here.
-    parts.extensions.insert(principal.clone());
+    let caller = shared.gate.caller(&shared.api, &parts.headers).await?;
+    let principal = caller.principal.clone();
+    // The idempotency key's scope and the origin of events are read from here.
+    parts.extensions.insert(caller);
     Ok(principal)
 }
 
@@ -97,6 +103,13 @@ impl FromRequestParts<Arc<Shared>> for AnyCaller {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
         any(parts, shared).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for CallerOrigin {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Shared>) -> Result<Self, ApiError> {
+        Caller::of(parts).map(|caller| Self(caller.origin.clone()))
     }
 }
 

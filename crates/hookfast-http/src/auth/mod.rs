@@ -5,13 +5,14 @@ pub(crate) mod jwt;
 pub(crate) mod opaque;
 
 pub(crate) use caller::{
-    AnyCaller, AppByOrg, AppCaller, EndpointByOrg, EndpointCaller, OrgCaller, visible_application,
+    AnyCaller, AppByOrg, AppCaller, CallerOrigin, EndpointByOrg, EndpointCaller, OrgCaller, visible_application,
 };
 
 use crate::error::ApiError;
 use crate::state::ApiState;
-use hookfast_core::model::{Principal, Token};
+use hookfast_core::model::{Name, Origin, Principal, Scope, Token};
 use hookfast_core::{Error, UnixMs};
+use http::request::Parts;
 use http::{HeaderMap, header};
 use jwt::JwtChecker;
 use std::sync::Arc;
@@ -25,29 +26,58 @@ pub enum Access {
     Trusted(Principal),
 }
 
+/// Who is calling, and where what they hand over is said to come in.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+    pub(crate) origin: Origin,
+}
+
+impl Caller {
+    /// Of a request whose caller was checked before.
+    ///
+    /// # Errors
+    /// 500 when it was not, which is a fault of the route.
+    pub(crate) fn of(parts: &Parts) -> Result<&Self, ApiError> {
+        parts.extensions.get().ok_or_else(|| {
+            tracing::error!(path = parts.uri.path(), "a route asks who called before it knows its caller");
+            ApiError::internal()
+        })
+    }
+}
+
 /// Checks the caller of each request.
 #[derive(Debug)]
 pub(crate) struct Gate {
     access: Access,
     jwt: Option<JwtChecker>,
+    /// The source of callers with a token, and of those who need none.
+    api: Name,
+    cli: Name,
 }
 
 impl Gate {
     pub(crate) fn new(access: Access, state: &ApiState) -> Self {
-        Self { access, jwt: state.config.jwt_secret.as_ref().map(JwtChecker::new) }
+        let jwt = state.config.jwt_secret.as_ref().map(JwtChecker::new);
+        Self { access, jwt, api: Name::new("api"), cli: Name::new("cli") }
     }
 
     /// Who is calling.
     ///
     /// # Errors
     /// 401 without a token or with one that proves nothing; 503 when the store cannot be asked.
-    pub(crate) async fn principal(&self, state: &ApiState, headers: &HeaderMap) -> Result<Principal, ApiError> {
+    pub(crate) async fn caller(&self, state: &ApiState, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let text = match &self.access {
-            Access::Trusted(principal) => return Ok(principal.clone()),
+            Access::Trusted(principal) => {
+                let origin = Origin { source: self.cli.clone(), by: None };
+                return Ok(Caller { principal: principal.clone(), origin });
+            }
             Access::Tokens => bearer(headers)?,
         };
         if !text.starts_with(opaque::PREFIX) {
-            return self.by_jwt(state, text);
+            let principal = self.by_jwt(state, text)?;
+            let by = Name::new(&format!("jwt:{}", subject(&principal)));
+            return Ok(self.known(principal, by));
         }
         let hash = opaque::hash(text);
         let token = match state.ports.tokens.token_cached(&hash) {
@@ -59,7 +89,11 @@ impl Gate {
         if token.expires_at.is_some_and(|expires_at| expires_at <= state.clock.now()) {
             return Err(ApiError::unauthenticated("the token has expired"));
         }
-        Ok(token.principal.clone())
+        Ok(self.known(token.principal.clone(), token.caller.clone()))
+    }
+
+    fn known(&self, principal: Principal, by: Name) -> Caller {
+        Caller { principal, origin: Origin { source: self.api.clone(), by: Some(by) } }
     }
 
     fn by_jwt(&self, state: &ApiState, text: &str) -> Result<Principal, ApiError> {
@@ -69,6 +103,14 @@ impl Gate {
                 "the token is not one of this server's (hf_…), and the server has no jwt_secret to check others",
             )),
         }
+    }
+}
+
+/// What a signed token was made out to.
+fn subject(principal: &Principal) -> &str {
+    match &principal.scope {
+        Scope::Org => principal.org.as_str(),
+        Scope::App(app) => app,
     }
 }
 

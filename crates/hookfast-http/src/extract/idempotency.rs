@@ -1,8 +1,9 @@
 //! Idempotency keys: what the caller sent, hashed with who calls what. The store remembers the hashes.
 
+use crate::auth::Caller;
 use crate::error::ApiError;
 use hookfast_core::limits::IDEMPOTENCY_KEY_BYTES_MAX;
-use hookfast_core::model::{CallerKey, Principal, Scope};
+use hookfast_core::model::{CallerKey, Scope};
 use http::request::Parts;
 use sha2::{Digest, Sha256};
 
@@ -23,10 +24,7 @@ impl IdempotencyKey {
             let detail = format!("{HEADER}: expected 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes, got {}", key.len());
             return Err(ApiError::bad_request("invalid_idempotency_key", detail));
         }
-        let Some(principal) = parts.extensions.get::<Principal>() else {
-            tracing::error!(path = parts.uri.path(), "a route takes an idempotency key before it knows its caller");
-            return Err(ApiError::internal());
-        };
+        let principal = &Caller::of(parts)?.principal;
         let scope = match &principal.scope {
             Scope::Org => "",
             Scope::App(app) => app,
@@ -59,12 +57,14 @@ fn first_half(hash: [u8; 32]) -> [u8; 16] {
 mod tests {
     use super::*;
     use hookfast_core::OrgId;
+    use hookfast_core::model::{Origin, Principal};
     use std::collections::HashSet;
 
     fn hash(org: &str, scope: Scope, key: &str, method: &str, target: &str) -> Option<[u8; 16]> {
         let request = http::Request::builder().method(method).uri(target).header(HEADER, key).body(()).unwrap();
         let mut parts = request.into_parts().0;
-        parts.extensions.insert(Principal { org: org.parse::<OrgId>().unwrap(), scope });
+        let principal = Principal { org: org.parse::<OrgId>().unwrap(), scope };
+        parts.extensions.insert(Caller { principal, origin: Origin::of("api") });
         IdempotencyKey::of(&parts).ok()?.map(|key| key.0)
     }
 

@@ -49,7 +49,7 @@ impl FromRequest<Arc<Shared>> for Raw {
 
 /// What can be read from a JSON object.
 pub(crate) trait FromFields: Sized {
-    /// An empty body is read as `{}`.
+    /// An empty body, or null, is read as `{}`.
     const MAY_BE_EMPTY: bool = false;
 
     /// Reads the fields and notes what is wrong; the value counts only if nothing was noted.
@@ -81,7 +81,8 @@ impl<T> Input<T> {
 /// # Errors
 /// 422 with every wrong field.
 pub(crate) fn from_body<T: FromFields>(body: &[u8]) -> Result<T, ApiError> {
-    let mut fields = if T::MAY_BE_EMPTY && body.is_empty() { Fields::empty() } else { Fields::parse(body)? };
+    let mut fields =
+        if T::MAY_BE_EMPTY && matches!(body, b"" | b"null") { Fields::empty() } else { Fields::parse(body)? };
     let value = T::read(&mut fields);
     fields.finish()?;
     Ok(value)

@@ -64,7 +64,12 @@ pub(crate) fn number(raw: &RawValue, range: std::ops::RangeInclusive<u64>) -> Re
     if !matches!(raw.get().as_bytes().first(), Some(b'-' | b'0'..=b'9')) {
         return Err(Problem::wrong_type(&expected(), raw));
     }
-    let value: Option<u64> = serde_json::from_str(raw.get()).ok();
+    // 5.0 is a whole number too; some languages write it so.
+    let whole = match raw.get().split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
+        _ => raw.get(),
+    };
+    let value: Option<u64> = whole.parse().ok();
     value
         .filter(|value| range.contains(value))
         .ok_or_else(|| Problem::new("value_error", format!("expected {}, got {}", expected(), what_came(raw))))
@@ -102,6 +107,8 @@ mod tests {
         let digits = "9".repeat(400);
         assert!(msg(number(&raw(&digits), range()).unwrap_err()).len() < 150);
         assert_eq!(number(&raw("65535"), range()), Ok(65_535));
+        assert_eq!(number(&raw("5.00"), range()), Ok(5));
+        assert!(number(&raw("-5.0"), range()).is_err() && number(&raw("5.0e1"), range()).is_err());
         assert!(string(&raw("\"\\ud800\"")).unwrap_err().msg.contains("surrogate"));
     }
 }

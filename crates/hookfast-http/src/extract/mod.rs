@@ -14,7 +14,7 @@ pub(crate) use checks::{any_text, channel, event_type_name, name_text, uid_for};
 pub(crate) use fields::{Fields, Given};
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use input::{FromFields, Input, Raw, from_body};
-pub(crate) use json::{Problem, what_came};
+pub(crate) use json::{Problem, shorten, what_came};
 pub(crate) use query::{FromQuery, Query, QueryReader};
 
 use crate::error::ApiError;

@@ -24,20 +24,30 @@ impl QueryReader {
         Self { params, problems: Vec::new() }
     }
 
+    /// Empty parameters count as absent, whatever they are read as.
+    pub(crate) fn without_empty(mut self) -> Self {
+        self.params.retain(|(_, value)| !value.is_empty());
+        self
+    }
+
     /// Notes a problem with a parameter.
     pub(crate) fn note(&mut self, name: &str, problem: Problem) {
         let loc = vec!["query".to_owned(), name.to_owned()];
         self.problems.push(FieldProblem { loc, msg: problem.msg, kind: problem.kind.into() });
     }
 
-    /// The last value of a parameter; an empty one counts as absent.
+    fn given(&self, name: &str) -> Option<&str> {
+        self.params.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The last value of a parameter; an empty text counts as absent.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        let found = self.params.iter().rev().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+        self.given(name).filter(|value| !value.is_empty()).map(str::to_owned)
     }
 
     fn read<T>(&mut self, name: &str, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let text = self.text(name)?;
+        // Empty is no number, no time and no word: better refused than taken for the default.
+        let text = self.given(name)?.to_owned();
         let value = read(&text);
         if value.is_none() {
             let msg = format!("expected {expected}, got {:?}", shorten(&text));
@@ -148,6 +158,22 @@ mod tests {
         {
             assert!(text.contains(want), "{want} in {text}");
         }
+    }
+
+    #[test]
+    fn an_empty_value_is_refused_where_a_text_cannot_be_meant() {
+        for query in ["limit=", "flag=", "at=", "order=", "rate=", "limit=5&limit="] {
+            let mut reader = QueryReader::new(Some(query));
+            reader.number("limit", &(0..=250));
+            reader.flag("flag");
+            reader.time("at");
+            reader.choice("order", &[("up", 1)]);
+            reader.decimal("rate", 0.0, 1.0);
+            let text = format!("{:?}", reader.finish().unwrap_err());
+            assert!(text.contains("got \\\"\\\""), "{query}: {text}");
+        }
+        assert_eq!(QueryReader::new(Some("iterator=")).text("iterator"), None);
+        assert_eq!(QueryReader::new(Some("limit=")).without_empty().number("limit", &(0..=9)), None);
     }
 
     proptest! {

@@ -96,7 +96,7 @@ impl FromRequestParts<Arc<Sender>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, sender: &Arc<Sender>) -> Result<Self, ApiError> {
-        let principal = sender.gate.principal(&sender.state.api, &parts.headers).await?;
+        let principal = sender.gate.caller(&sender.state.api, &parts.headers).await?.principal;
         match principal.scope {
             Scope::Org => Ok(Self(principal.org)),
             Scope::App(_) => Err(ApiError::forbidden()),
@@ -111,6 +111,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Ok(Self(QueryReader::new(parts.uri.query())))
+        // Commands of a shell leave parameters empty whose variable is not set.
+        Ok(Self(QueryReader::new(parts.uri.query()).without_empty()))
     }
 }

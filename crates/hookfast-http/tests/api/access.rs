@@ -6,7 +6,8 @@ use hookfast_core::model::{Principal, Scope};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-fn jwt(claims: &Value) -> String {
+/// A signed token that the server knows.
+pub(crate) fn jwt(claims: &Value) -> String {
     encode(&Header::default(), claims, &EncodingKey::from_secret(JWT_SECRET.as_bytes())).unwrap()
 }
 

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::model::{
-    Application, Attempt, CallerKey, Disabled, Endpoint, EndpointSecrets, Event, EventType, OldSecret, Principal,
-    SecretText, Token, Trigger,
+    AppThrottle, Application, Attempt, CallerKey, Disabled, Endpoint, EndpointSecrets, Event, EventType, Name,
+    OldSecret, Principal, SecretText, Token, Trigger,
 };
 use hookfast_core::ports::*;
 use hookfast_core::{
@@ -186,6 +186,7 @@ impl Endpoints for Memory {
             event_types: new.event_types,
             channels: new.channels,
             throttle_rate: new.throttle_rate,
+            app_throttle: AppThrottle::default(),
             ordering: new.ordering,
             metadata: new.metadata,
             headers: new.headers,
@@ -376,6 +377,7 @@ impl Intake for Memory {
                 channels: submission.channels.clone(),
                 body: Some(submission.body.clone()),
                 content_type: submission.content_type.clone(),
+                origin: Some(submission.origin.clone()),
             };
             state.events.insert(id, event);
             state.submissions.push(submission);
@@ -467,7 +469,10 @@ impl Reading for Memory {
             (ended, EndedDelivery { event, event_type, uid, state, cause, tries: 10, run: 0, ended })
         });
         let is_known = state.endpoints.values().any(|one| one.id == endpoint);
-        let all = dead.filter(|_| is_known && filter.state != Some(DeliveryState::Delivered)).collect();
+        let wanted = |one: &EndedDelivery| {
+            filter.state.is_none_or(|state| state == one.state) && filter.cause.is_none_or(|cause| cause == one.cause)
+        };
+        let all = dead.filter(|(_, one)| is_known && wanted(one)).collect();
         done(Ok(paged(all, &page)))
     }
 
@@ -532,6 +537,7 @@ impl Maintenance for Memory {
             state,
             started_at: NOW,
             seen_at: NOW,
+            roles: (incarnation == 8).then(|| vec!["api".to_owned(), "engine".to_owned()]),
             claimed: incarnation,
             duties: vec!["retention".to_owned()],
         };
@@ -569,7 +575,8 @@ impl Memory {
     /// Keeps a token of this text.
     pub(crate) fn add_token(&self, hash: [u8; 32], principal: Principal, expires_at: Option<UnixMs>) {
         let id = TokenId::from_u128(self.next());
-        let token = Token { id, name: "t".to_owned(), hash, principal, created_at: NOW, expires_at };
+        let caller = Name::of_token(id, "t");
+        let token = Token { id, name: "t".to_owned(), caller, hash, principal, created_at: NOW, expires_at };
         self.state().tokens.insert(hash, Arc::new(token));
     }
 }

@@ -1,7 +1,10 @@
 //! The stories of events and endpoints, as far as the API makes them.
 
+use crate::access::jwt;
 use crate::client::{Rig, id};
+use axum::body::Body;
 use hookfast_core::delivery::Cause;
+use http::Request;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -28,6 +31,28 @@ async fn an_event_is_told_with_its_destinations_and_attempts_by_its_id_alone() {
     rig.memory.expunge(message.parse().unwrap());
     let story = rig.get(&format!("/api/v1/hookfast/msg/{message}/explain")).await.ok(200);
     assert_eq!(story["payloadKept"], false);
+}
+
+#[tokio::test]
+async fn an_event_is_told_with_its_source_and_who_sent_it() {
+    let rig = Rig::new();
+    let app = rig.app().await;
+    let made = rig.post("/api/v1/hookfast/token", json!({ "name": "ci" })).await.ok(201);
+    let (token, text) = (id(&made), made["token"].as_str().unwrap());
+    let origin = async |message: &str| {
+        let story = rig.get(&format!("/api/v1/hookfast/msg/{message}/explain")).await.ok(200);
+        (story["source"].clone(), story["acceptedBy"].clone())
+    };
+    let sent_with = async |token: &str| {
+        let request =
+            Request::post(format!("/api/v1/app/{app}/msg")).header("authorization", format!("Bearer {token}"));
+        let body = Body::from(r#"{"eventType":"a.b","payload":{}}"#);
+        id(&Rig::send(&rig.guarded, request.body(body).unwrap()).await.ok(202))
+    };
+    assert_eq!(origin(&sent_with(text).await).await, (json!("api"), json!(format!("{token} (ci)"))));
+    let by_jwt = sent_with(&jwt(&json!({ "sub": rig.org.as_str() }))).await;
+    assert_eq!(origin(&by_jwt).await, (json!("api"), json!(format!("jwt:{}", rig.org))));
+    assert_eq!(origin(&rig.message(&app).await).await, (json!("cli"), Value::Null));
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ use hookfast_core::ports::{
 use hookfast_core::{AppId, EndpointId, Error, Result, UnixMs};
 use hookfast_http::{Access, SenderConfig, SenderState, ping_route, router_with, sender_routes};
 use http::Request;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use std::future::ready;
 use std::sync::{Arc, Mutex};
@@ -376,4 +378,36 @@ async fn where_tokens_are_asked_for_only_the_organisation_may() {
     }
     let ping = Request::get("/ping").body(Body::empty()).unwrap();
     assert_eq!(Rig::send(&sender.guarded, ping).await.status, 200);
+}
+
+#[test]
+fn no_body_and_no_query_makes_the_sender_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let sender = Sender::new();
+    let names =
+        ["customer_id", "webhook_url", "event_types", "secret_token", "webhook_id", "rate", "interval_ms", "count"];
+    let value = || prop_oneof!["[0-9.e+-]{0,12}".boxed(), "\\PC{0,20}".boxed(), Just(URL.to_owned()).boxed()];
+    let json = prop_oneof![
+        value().prop_map(|text| Value::String(text).to_string()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        proptest::sample::select(vec!["null", "[]", "[\"a\",1]", "{}", "true", "\"\\ud800\""]).prop_map(str::to_owned),
+    ];
+    let member = (proptest::sample::select(names.to_vec()), json).prop_map(|(name, json)| format!("\"{name}\":{json}"));
+    let body = prop_oneof![
+        proptest::collection::vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(",")).into_bytes()),
+        proptest::collection::vec(any::<u8>(), 0..64),
+    ];
+    let pairs = proptest::collection::vec((proptest::sample::select(names.to_vec()), value()), 0..5);
+    let path = proptest::sample::select(vec!["/register", "/emitter/start", "/emitter/stop", "/emitter", "/"]);
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(600));
+    let result = runner.run(&(path, pairs, body), |(path, pairs, body)| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let method = if matches!(path, "/" | "/emitter") { "GET" } else { "POST" };
+        let request = Request::builder().method(method).uri(format!("{path}?{query}")).body(Body::from(body)).unwrap();
+        let answer = runtime.block_on(Rig::send(&sender.open, request));
+        prop_assert!(answer.status.as_u16() < 500, "{} {}: {}", path, query, answer.text);
+        prop_assert!(serde_json::from_str::<Value>(&answer.text).is_ok(), "{} {}: {:?}", path, query, answer.text);
+        Ok(())
+    });
+    result.unwrap();
 }

@@ -72,9 +72,10 @@ async fn nodes_are_listed_for_the_organisation() {
         json!({
             "incarnation": 8, "name": "host pid 8", "version": "1.0.0", "state": "alive", "claimed": 8,
             "startedAt": "2026-10-20T10:00:00.000Z", "seenAt": "2026-10-20T10:00:00.000Z", "duties": ["retention"],
+            "roles": ["api", "engine"],
         })
     );
-    assert_eq!(nodes["data"][1]["state"], "dead");
+    assert_eq!((&nodes["data"][1]["state"], &nodes["data"][1]["roles"]), (&json!("dead"), &json!(null)));
     rig.memory.state().fail_with = Some(hookfast_core::Error::Unavailable { reason: "x".to_owned() });
     assert_eq!(rig.get("/api/v1/hookfast/node").await.status, 503);
 }

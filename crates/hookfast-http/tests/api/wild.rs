@@ -1,6 +1,6 @@
 //! Whatever comes: an answer, in JSON, and never a panic.
 
-use crate::client::Rig;
+use crate::client::{Answer, Rig};
 use axum::body::Body;
 use http::{HeaderValue, Request};
 use proptest::prelude::*;
@@ -64,6 +64,8 @@ fn value() -> impl Strategy<Value = String> {
         Just("null".to_owned()),
         Just("true".to_owned()),
         Just("-1e999".to_owned()),
+        Just("5.0".to_owned()),
+        Just("9".repeat(400)),
         any::<i64>().prop_map(|number| number.to_string()),
         "\\PC{0,12}".prop_map(|text| Value::String(text).to_string()),
         Just("\"2026-10-20T10:00:00\"".to_owned()),
@@ -79,7 +81,7 @@ fn value() -> impl Strategy<Value = String> {
     })
 }
 
-fn object(members: &[(&str, String)]) -> String {
+fn object<N: std::fmt::Display>(members: &[(N, String)]) -> String {
     let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
     format!("{{{}}}", members.join(","))
 }
@@ -98,13 +100,76 @@ fn query() -> impl Strategy<Value = String> {
         .prop_map(|pairs| pairs.join("&"))
 }
 
+fn document() -> Value {
+    serde_json::from_str(&hookfast_http::document()).unwrap()
+}
+
 fn routes() -> Vec<(String, String)> {
-    let document: Value = serde_json::from_str(&hookfast_http::document()).unwrap();
+    let document = document();
     let paths = document["paths"].as_object().unwrap();
     let all = paths.iter().flat_map(|(path, item)| {
         item.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone()))
     });
     all.collect()
+}
+
+/// No answer of the server's fault, JSON, and of what is wrong the place and the reason.
+fn sound(answer: &Answer, place: &str) -> Result<(), TestCaseError> {
+    prop_assert!(answer.status.as_u16() < 500, "{}: {}", place, answer.text);
+    let is_json = serde_json::from_str::<Value>(&answer.text).is_ok_and(|body| body.is_object());
+    prop_assert!(answer.status == 204 || is_json, "{}: {:?}", place, answer.text);
+    if answer.status == 422 {
+        let body = answer.json();
+        let problems = body["detail"].as_array().cloned().unwrap_or_default();
+        prop_assert!(!problems.is_empty());
+        for problem in problems {
+            let is_text = problem["loc"].as_array().is_some_and(|loc| loc.iter().all(Value::is_string));
+            prop_assert!(is_text && problem["msg"].is_string() && problem["type"].is_string(), "{}", answer.text);
+        }
+    }
+    Ok(())
+}
+
+/// The names that the body of a route knows, and those that some had before.
+fn names_of(document: &Value, method: &str, path: &str) -> Option<Vec<String>> {
+    let operation = &document["paths"][path][method.to_lowercase()];
+    let schema = operation.pointer("/requestBody/content/application~1json/schema")?.to_string();
+    let name = schema.split("#/components/schemas/").nth(1)?.split('"').next()?;
+    let own = document["components"]["schemas"][name]["properties"].as_object()?.keys().cloned();
+    Some(own.chain(["data", "filterTypes", "rateLimit", "featureFlag", "deliverAt"].map(str::to_owned)).collect())
+}
+
+#[test]
+fn no_body_made_of_the_names_that_a_route_knows_makes_its_handler_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let rig = Rig::new();
+    let (app, endpoint) = runtime.block_on(async {
+        let app = rig.app().await;
+        (app.clone(), rig.endpoint(&app).await)
+    });
+    let document = document();
+    let mut bodies = 0;
+    for (method, template) in routes() {
+        let Some(names) = names_of(&document, &method, &template) else { continue };
+        bodies += 1;
+        let path = template.replace("{app_id}", &app).replace("{endpoint_id}", &endpoint);
+        let path = path.replace("{event_type_name}", "some.type");
+        let members = proptest::collection::vec((proptest::sample::select(names), value()), 0..6);
+        let body = prop_oneof![
+            8 => members.prop_map(|members| object(&members).into_bytes()),
+            1 => value().prop_map(String::into_bytes),
+            1 => proptest::collection::vec(any::<u8>(), 0..64),
+        ];
+        let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(256));
+        let result = runner.run(&body, |body| {
+            let request = Request::builder().method(method.as_str()).uri(&path).body(Body::from(body)).unwrap();
+            sound(&runtime.block_on(Rig::send(&rig.router, request)), &format!("{method} {path}"))
+        });
+        result.unwrap();
+    }
+    assert!(bodies >= 15, "{bodies}");
+    let metrics = runtime.block_on(rig.get("/metrics"));
+    assert!(metrics.text.contains("hookfast_http_panics_total 0"));
 }
 
 #[test]
@@ -150,19 +215,7 @@ fn no_request_makes_a_handler_panic() {
             }
         }
         let answer = runtime.block_on(Rig::send(router, request.map(|()| Body::from(body))));
-        prop_assert!(answer.status.as_u16() < 500, "{} {}: {}", method, path, answer.text);
-        let is_json = serde_json::from_str::<Value>(&answer.text).is_ok_and(|body| body.is_object());
-        prop_assert!(answer.status == 204 || is_json, "{} {}: {:?}", method, path, answer.text);
-        if answer.status == 422 {
-            let body = answer.json();
-            let problems = body["detail"].as_array().cloned().unwrap_or_default();
-            prop_assert!(!problems.is_empty());
-            for problem in problems {
-                let is_text = problem["loc"].as_array().is_some_and(|loc| loc.iter().all(Value::is_string));
-                prop_assert!(is_text && problem["msg"].is_string() && problem["type"].is_string(), "{}", answer.text);
-            }
-        }
-        Ok(())
+        sound(&answer, &format!("{method} {path}"))
     });
     result.unwrap();
     let metrics = runtime.block_on(rig.get("/metrics"));

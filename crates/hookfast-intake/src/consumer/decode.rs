@@ -1,12 +1,14 @@
 //! What the records of a topic mean. Pure but for the id and the time of events that have none; must not know what
 //! becomes of them.
 
+use super::last_header;
 use crate::check::check;
 use crate::envelope;
-use crate::naming::{named, uid_of};
+use crate::inbound::SOURCE;
+use crate::naming::{named, received_by, uid_of};
 use bytes::Bytes;
 use hookfast_core::invoice::InvoiceEvent;
-use hookfast_core::model::{NewEvent, Route};
+use hookfast_core::model::{NewEvent, Origin, Route};
 use hookfast_core::ports::{LogEntry, Submission};
 use hookfast_core::{AppId, Clock, Error, EventId, IdGenerator, Result};
 use std::sync::Arc;
@@ -61,13 +63,25 @@ pub struct InvoiceDecoder {
     ids: Arc<IdGenerator>,
     clock: Arc<dyn Clock>,
     body_bytes_max: usize,
+    origin: Origin,
 }
 
 impl InvoiceDecoder {
-    /// Events become those of `app`; bodies may have `body_bytes_max` bytes.
+    /// Events become those of `app`; bodies may have `body_bytes_max` bytes. Those that no receiver took are of `origin`.
     #[must_use]
-    pub fn new(app: AppId, ids: Arc<IdGenerator>, clock: Arc<dyn Clock>, body_bytes_max: usize) -> Self {
-        Self { app, ids, clock, body_bytes_max }
+    pub fn new(
+        app: AppId,
+        ids: Arc<IdGenerator>,
+        clock: Arc<dyn Clock>,
+        body_bytes_max: usize,
+        origin: Origin,
+    ) -> Self {
+        Self { app, ids, clock, body_bytes_max, origin }
+    }
+
+    fn origin_of(&self, entry: &LogEntry) -> Origin {
+        let source = last_header(&entry.headers, SOURCE).and_then(|source| std::str::from_utf8(source).ok());
+        source.map_or_else(|| self.origin.clone(), received_by)
     }
 }
 
@@ -91,6 +105,7 @@ impl Decoder for InvoiceDecoder {
             body: body.clone(),
             content_type: None,
             idempotency: None,
+            origin: self.origin_of(entry),
         };
         check(&submission, self.body_bytes_max)?;
         let event = named(submission, EventId::from_u128(self.ids.next(self.clock.now())));
@@ -113,7 +128,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn decoder() -> InvoiceDecoder {
-        InvoiceDecoder::new(AppId::from_u128(7), Arc::new(IdGenerator::new()), Arc::new(ManualClock), 1024)
+        let (ids, clock) = (Arc::new(IdGenerator::new()), Arc::new(ManualClock));
+        InvoiceDecoder::new(AppId::from_u128(7), ids, clock, 1024, Origin::of("kafka:orders"))
     }
 
     fn body(id: &str, kind: &str, time: &str) -> String {
@@ -137,6 +153,10 @@ mod tests {
         );
         assert_eq!((event.body.as_ref(), event.id.time()), (value.as_bytes(), ManualClock.now()));
         assert_eq!(invoice.unwrap().invoice_id, "i1");
+        assert_eq!(event.origin, Some(Origin::of("kafka:orders")));
+        let headers = vec![("source".to_owned(), Bytes::from_static(b"shop"))];
+        let received = decoder().decode(&LogEntry { headers, ..entry(0, 0, &value) }).unwrap().event;
+        assert_eq!(received.origin, Some(Origin::of("receiver:shop")));
         let foreign = body("an id with blanks", "PAID", "2023-11-14T22:13:20Z");
         let uid = decoder().decode(&entry(0, 0, &foreign)).unwrap().event.uid.unwrap();
         assert_eq!(uid, uid_of("an id with blanks"));

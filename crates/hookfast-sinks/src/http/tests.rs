@@ -10,7 +10,7 @@ mod tls;
 use super::*;
 use bytes::Bytes;
 use hookfast_core::address::AddressRules;
-use hookfast_core::model::{Endpoint, EndpointSecrets, SecretText, Signing};
+use hookfast_core::model::{AppThrottle, Endpoint, EndpointSecrets, SecretText, Signing};
 use hookfast_core::ports::Outgoing;
 use hookfast_core::{AppId, EndpointId, EventId, UnixMs};
 use std::collections::BTreeMap;
@@ -162,6 +162,7 @@ fn endpoint(url: &str) -> Endpoint {
         event_types: None,
         channels: None,
         throttle_rate: None,
+        app_throttle: AppThrottle::default(),
         ordering: None,
         metadata: BTreeMap::new(),
         headers: BTreeMap::new(),

@@ -6,7 +6,7 @@
 
 use super::under_way::UnderWay;
 use super::{Counters, Invoices, Stage, submission};
-use hookfast_core::model::Route;
+use hookfast_core::model::{Origin, Route};
 use hookfast_core::ports::{EmitterProgress, Intake, RunningEmitter};
 use hookfast_core::{AppId, Clock, Result, UnixMs};
 use std::sync::Arc;
@@ -36,6 +36,7 @@ pub(super) struct Link {
 /// A run that has not begun here.
 pub(super) struct DurableEmitter {
     to: (AppId, Route),
+    origin: Origin,
     count: Option<u64>,
     invoices: Invoices,
     interval_ns: u64,
@@ -67,6 +68,7 @@ impl DurableEmitter {
         let emitter = Self {
             invoices: Invoices::new(INVOICES, &stages, &name),
             to: (spec.app, Route::Endpoint(spec.endpoint)),
+            origin: Origin::of(&format!("emitter:{}", spec.endpoint)),
             count: spec.count,
             interval_ns,
             started_at: one.started_at,
@@ -116,7 +118,8 @@ impl DurableEmitter {
             }
             let is_full = under_way.len() >= IN_FLIGHT_MAX || self.next - self.kept.borrow().made >= ahead;
             if !is_full && due <= now {
-                under_way.submit(self.next, submission(self.invoices.nth(self.next), self.to, "", due), stop);
+                let event = submission(self.invoices.nth(self.next), self.to, "", due, &self.origin);
+                under_way.submit(self.next, event, stop);
                 self.next += 1;
                 continue;
             }

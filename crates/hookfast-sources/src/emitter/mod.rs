@@ -11,7 +11,7 @@ pub use invoices::{Invoices, Made, Stage};
 pub use pacer::{Pace, Pacer};
 pub use supervisor::EmitterSupervisor;
 
-use hookfast_core::model::Route;
+use hookfast_core::model::{Origin, Route};
 use hookfast_core::ports::{Intake, Submission};
 use hookfast_core::{AppId, Clock, Result, UnixMs};
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct EmitterConfig {
     pub stages: Vec<Stage>,
     /// Put before the stage to make the event type, as in `invoice.` + `paid`; empty leaves the stage as it is.
     pub type_prefix: String,
+    /// Where its events are said to come in.
+    pub origin: Origin,
 }
 
 /// How far an emitter has come. Read at any time, from anywhere.
@@ -142,7 +144,7 @@ impl Emitter {
                     break 'emit;
                 }
                 let to = (config.app, config.route);
-                let event = submission(invoices.nth(next), to, &config.type_prefix, self.clock.wall());
+                let event = submission(invoices.nth(next), to, &config.type_prefix, self.clock.wall(), &config.origin);
                 under_way.submit(next, event, &stop);
                 next += 1;
             }
@@ -163,7 +165,7 @@ impl Emitter {
 }
 
 /// An event on its way in, with the time that it says.
-fn submission(made: Made, (app, route): (AppId, Route), prefix: &str, at: UnixMs) -> Submission {
+fn submission(made: Made, (app, route): (AppId, Route), prefix: &str, at: UnixMs, origin: &Origin) -> Submission {
     Submission {
         app,
         route,
@@ -174,6 +176,7 @@ fn submission(made: Made, (app, route): (AppId, Route), prefix: &str, at: UnixMs
         body: made.body(at, prefix),
         content_type: None,
         idempotency: None,
+        origin: origin.clone(),
     }
 }
 

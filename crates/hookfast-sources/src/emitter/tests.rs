@@ -65,6 +65,7 @@ fn config(count: Option<u64>) -> EmitterConfig {
         invoices: 3,
         stages: Vec::new(),
         type_prefix: "invoice.".into(),
+        origin: Origin::of("emitter:test"),
     }
 }
 

@@ -81,7 +81,7 @@ struct Ends {
 }
 
 /// A message under way: how it came, and its entry.
-type Origin = (Via, Option<String>);
+type Way = (Via, Option<String>);
 
 impl RedisSource {
     /// A source that has not started.
@@ -210,13 +210,14 @@ impl RedisSource {
         let mut under_way = FuturesUnordered::new();
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let take = |message: Bytes, origin: Origin| async { (self.taking.take(message).await, origin) };
+        let take =
+            |message: Bytes, (via, entry): Way| async move { (self.taking.take(message, via).await, (via, entry)) };
         while !end.is_cancelled() {
             let has_room = under_way.len() < self.config.in_flight_max;
             self.metrics.in_flight.set(gauge(under_way.len()));
             tokio::select! {
                 () = end.cancelled() => {}
-                Some((outcome, origin)) = under_way.next() => self.took(outcome, origin, &ends.done),
+                Some((outcome, way)) = under_way.next() => self.took(outcome, way, &ends.done),
                 Some(message) = ends.channel.next(), if has_room => under_way.push(take(message, (Via::Channel, None))),
                 Some(entry) = ends.entries.recv(), if has_room => {
                     under_way.push(take(entry.message.unwrap_or_default(), (Via::Stream, Some(entry.id))));
@@ -230,7 +231,7 @@ impl RedisSource {
             while left > 0 || !under_way.is_empty() {
                 let has_room = under_way.len() < self.config.in_flight_max;
                 tokio::select! {
-                    Some((outcome, origin)) = under_way.next() => self.took(outcome, origin, &ends.done),
+                    Some((outcome, way)) = under_way.next() => self.took(outcome, way, &ends.done),
                     Some(message) = ends.channel.next(), if left > 0 && has_room => {
                         left -= 1;
                         under_way.push(take(message, (Via::Channel, None)));
@@ -245,7 +246,7 @@ impl RedisSource {
         self.metrics.in_flight.set(0);
     }
 
-    fn took(&self, outcome: Outcome, (via, entry): Origin, done: &mpsc::Sender<String>) {
+    fn took(&self, outcome: Outcome, (via, entry): Way, done: &mpsc::Sender<String>) {
         self.metrics.took(via, outcome);
         if let Some(id) = entry {
             // Where there is no room nobody acknowledges now: it is read again, and known then.

@@ -4,10 +4,10 @@
 use super::RedisPorts;
 use super::config::RedisConfig;
 use super::message::{Flaw, KEPT_BYTES_MAX, Message, TYPE_REJECTED, parse, rejected_body, rejected_uid};
-use super::metrics::{Metrics, Outcome};
+use super::metrics::{Metrics, Outcome, Via};
 use super::targets::Targets;
 use bytes::Bytes;
-use hookfast_core::model::Route;
+use hookfast_core::model::{Origin, Route};
 use hookfast_core::ports::{Accepted, Submission};
 use hookfast_core::{AppId, Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,8 @@ pub(super) struct Taking {
     ports: RedisPorts,
     metrics: Metrics,
     pub(super) targets: Targets,
+    channel: Origin,
+    stream: Origin,
     /// What is to be said of messages.
     news: Mutex<News>,
 }
@@ -46,16 +48,22 @@ struct News {
 impl Taking {
     pub(super) fn new(config: Arc<RedisConfig>, ports: RedisPorts, metrics: Metrics) -> Self {
         let targets = Targets::new(Arc::clone(&config), ports.clone(), metrics.clone());
-        Self { config, ports, metrics, targets, news: Mutex::default() }
+        let channel = Origin::of(&format!("redis:channel:{}", config.channel));
+        let stream = Origin::of(&format!("redis:stream:{}", config.stream));
+        Self { config, ports, metrics, targets, channel, stream, news: Mutex::default() }
     }
 
     /// Takes one message: the answer comes when it is durable. Cancel-safe: a dropped call stored it whole or not at all.
-    pub(super) async fn take(&self, raw: Bytes) -> Outcome {
+    pub(super) async fn take(&self, raw: Bytes, via: Via) -> Outcome {
+        let origin = match via {
+            Via::Channel => &self.channel,
+            Via::Stream => &self.stream,
+        };
         let mut wait_ms = WAIT_MS_MIN;
         loop {
             // Whoever may have been taken for dead must not act on what it holds.
             let error = if self.ports.exclusive.may_act() {
-                match self.attempt(&raw).await {
+                match self.attempt(&raw, origin).await {
                     Ok(outcome) => return outcome,
                     Err(error) => error,
                 }
@@ -70,15 +78,15 @@ impl Taking {
         }
     }
 
-    async fn attempt(&self, raw: &Bytes) -> Result<Outcome> {
+    async fn attempt(&self, raw: &Bytes, origin: &Origin) -> Result<Outcome> {
         let flaw = match parse(raw) {
-            Ok(message) => match self.deliver(message).await {
+            Ok(message) => match self.deliver(message, origin).await {
                 Ok(accepted) => return Ok(if accepted.repeat { Outcome::Repeated } else { Outcome::Accepted }),
                 Err(error) => self.flaw_of(error).await?,
             },
             Err(flaw) => flaw,
         };
-        self.reject(&flaw, raw).await?;
+        self.reject(&flaw, raw, origin).await?;
         let mut news = self.news();
         news.refused = (news.refused.0 + 1, Some(flaw));
         Ok(Outcome::Rejected)
@@ -88,9 +96,10 @@ impl Taking {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn deliver(&self, message: Message) -> Result<Accepted> {
+    async fn deliver(&self, message: Message, origin: &Origin) -> Result<Accepted> {
         let (app, endpoint) = self.targets.route(&message.url).await?;
-        self.submit(app, Route::Endpoint(endpoint), message.event_type, message.uid, message.data).await
+        let Message { event_type, uid, data, .. } = message;
+        self.submit((app, Route::Endpoint(endpoint)), event_type, uid, data, origin).await
     }
 
     /// What is the message's own fault; anything else is to be tried again.
@@ -108,12 +117,13 @@ impl Taking {
         }
     }
 
-    async fn reject(&self, flaw: &Flaw, raw: &[u8]) -> Result<()> {
+    async fn reject(&self, flaw: &Flaw, raw: &[u8], origin: &Origin) -> Result<()> {
         let app = self.targets.application().await?;
         let mut kept = Err(Error::Unavailable { reason: String::new() });
         for bytes_max in [KEPT_BYTES_MAX, KEPT_BYTES_FEW] {
             let body = rejected_body(flaw, raw, bytes_max);
-            kept = self.submit(app, Route::Match, TYPE_REJECTED.into(), rejected_uid(raw), body).await;
+            let to = (app, Route::Match);
+            kept = self.submit(to, TYPE_REJECTED.into(), rejected_uid(raw), body, origin).await;
             if !matches!(kept, Err(Error::Invalid { .. })) {
                 break;
             }
@@ -130,7 +140,14 @@ impl Taking {
         }
     }
 
-    async fn submit(&self, app: AppId, route: Route, event_type: String, uid: String, body: Bytes) -> Result<Accepted> {
+    async fn submit(
+        &self,
+        (app, route): (AppId, Route),
+        event_type: String,
+        uid: String,
+        body: Bytes,
+        origin: &Origin,
+    ) -> Result<Accepted> {
         let event = Submission {
             app,
             route,
@@ -141,6 +158,7 @@ impl Taking {
             body,
             content_type: None,
             idempotency: None,
+            origin: origin.clone(),
         };
         self.ports.intake.submit(event).await
     }

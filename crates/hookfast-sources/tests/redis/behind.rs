@@ -1,7 +1,9 @@
 //! What is behind the source's ports, in memory: an intake that knows repeats and can be away, endpoints, and whose work
 //! reading is. What no test needs is not there.
 
-use hookfast_core::model::{Application, Attempt, CallerKey, Endpoint, EndpointSecrets, Event, Route, SecretText};
+use hookfast_core::model::{
+    AppThrottle, Application, Attempt, CallerKey, Endpoint, EndpointSecrets, Event, Route, SecretText,
+};
 use hookfast_core::ports::{
     Accepted, ApplicationPatch, Applications, AttemptFilter, BoxFuture, Created, Destination, EndedDelivery,
     EndedFilter, EndpointPatch, EndpointStats, Endpoints, EventFilter, Exclusive, Intake, NewApplication, NewEndpoint,
@@ -184,6 +186,7 @@ impl Endpoints for Behind {
             event_types: new.event_types,
             channels: new.channels,
             throttle_rate: new.throttle_rate,
+            app_throttle: AppThrottle::default(),
             ordering: new.ordering,
             metadata: new.metadata,
             headers: new.headers,

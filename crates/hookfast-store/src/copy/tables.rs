@@ -137,6 +137,8 @@ pub(crate) const TABLES: &[Table] = &[
             same("content_type", Text),
             same("routed", Bytes),
             same("body", Bytes),
+            same("source", Text),
+            same("accepted_by", Text),
         ],
         from: "events",
         filter: ALL,

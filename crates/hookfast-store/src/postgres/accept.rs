@@ -2,11 +2,11 @@
 
 use super::consume::{InvoiceColumns, Marks};
 use super::inbox::{AcceptCommand, FromLog};
+use super::key_days::{self, KeyDays};
 use super::routes::{AppRoutes, Routed};
 use super::statement::Statement;
 use super::wire::Uuid;
-use super::{codec, ordering, partitions};
-use crate::Result;
+use super::{codec, ordering};
 use crate::columns;
 use hookfast_core::delivery::DeliveryKey;
 use hookfast_core::invoice::InvoiceEvent;
@@ -111,9 +111,11 @@ pub(crate) struct AcceptBatch {
     pairs: Vec<Pair>,
     granted: Vec<bool>,
     keys: HashSet<[u8; 16]>,
+    key_days: KeyDays,
     uids: HashSet<(i64, String)>,
     ids: Vec<Uuid>,
-    apps: Vec<i64>,
+    /// Of each event, its application by number.
+    pub(crate) apps: Vec<i64>,
     versions: Vec<i64>,
     days_kept: Vec<i16>,
     channels: Vec<Option<String>>,
@@ -161,11 +163,6 @@ impl AcceptBatch {
         self.items.is_empty()
     }
 
-    /// The event at this place.
-    pub(crate) fn asked(&self, at: usize) -> Asked<'_> {
-        Asked { event: &self.items[at].event, app: self.apps[at] }
-    }
-
     /// Adds an event, routed by these routes.
     pub(crate) fn add(&mut self, item: Item, app: &AppRoutes) -> Added {
         let event = &item.event;
@@ -184,7 +181,10 @@ impl AcceptBatch {
             Ok(channels) => channels,
             Err(error) => return Added::Refused(item, error.into()),
         };
-        self.keys.extend(event.idempotency);
+        if let Some(key) = event.idempotency {
+            self.keys.insert(key);
+            self.key_days.add(event.id.time());
+        }
         self.uids.extend(uid);
         self.ids.push(event.id.into());
         self.apps.push(app.no);
@@ -244,11 +244,11 @@ impl AcceptBatch {
 
     /// Adds the parts that store this batch. They answer `e`: the ids that were stored.
     pub(crate) fn write<'a>(&'a self, statement: &mut Statement<'a>, columns: &'a EventColumns<'a>) {
-        let (with_keys, with_uids) = (!self.keys.is_empty(), !self.uids.is_empty());
+        let with_uids = !self.uids.is_empty();
         statement.part(
-            "i AS MATERIALIZED (SELECT t.* FROM me, unnest(@, @, @, @, @, @, @, @, @, @, @, @, @, @, @)
+            "i AS MATERIALIZED (SELECT t.* FROM me, unnest(@, @, @, @, @, @, @, @, @, @, @, @, @, @, @, @, @)
                AS t(id, app, version, days, event_type, uid, body_hash, channels, ordering_key, content_type, routed,
-                    body, today, key, key_body)
+                    body, today, key, key_body, source, accepted_by)
                JOIN hookfast.applications a ON a.no = t.app AND a.version = t.version AND a.deleted_at IS NULL)",
             &[
                 (&self.ids, Type::UUID_ARRAY),
@@ -266,19 +266,13 @@ impl AcceptBatch {
                 (&self.today, Type::INT4_ARRAY),
                 (&columns.keys, Type::BYTEA_ARRAY),
                 (&columns.key_bodies, Type::BYTEA_ARRAY),
+                (&columns.sources, Type::TEXT_ARRAY),
+                (&columns.accepted_by, Type::TEXT_ARRAY),
             ],
         );
-        if with_keys {
-            // Sorted, so that two nodes never wait for each other in a circle.
-            statement.part(
-                "k AS (INSERT INTO hookfast.dedupe (day, key, body, object)
-                   SELECT i.today, i.key, i.key_body, i.id FROM i WHERE i.key IS NOT NULL AND NOT EXISTS (
-                     SELECT FROM hookfast.dedupe d WHERE d.day = i.today - 1 AND d.key = i.key)
-                   ORDER BY i.key ON CONFLICT DO NOTHING RETURNING key)",
-                &[],
-            );
-        }
-        let key_is_free = if with_keys { "(i.key IS NULL OR i.key IN (SELECT key FROM k))" } else { "true" };
+        let free_keys = self.key_days.write(statement);
+        let key_is_free = free_keys.map(|part| format!("(i.key IS NULL OR i.key IN (SELECT key FROM {part}))"));
+        let key_is_free = key_is_free.as_deref().unwrap_or("true");
         if with_uids {
             statement.part(
                 &format!(
@@ -293,9 +287,9 @@ impl AcceptBatch {
         statement.part(
             &format!(
                 "e AS (INSERT INTO hookfast.events (id, retention_days, app, incarnation, event_type, uid, channels,
-                   ordering_key, content_type, routed, body)
+                   ordering_key, content_type, routed, body, source, accepted_by)
                    SELECT i.id, i.days, i.app, $1, i.event_type, i.uid, i.channels, i.ordering_key, i.content_type,
-                     i.routed, i.body FROM i WHERE {key_is_free} AND {uid_is_free}
+                     i.routed, i.body, i.source, i.accepted_by FROM i WHERE {key_is_free} AND {uid_is_free}
                    ON CONFLICT DO NOTHING RETURNING id)"
             ),
             &[],
@@ -397,6 +391,8 @@ pub(crate) struct EventColumns<'a> {
     bodies: Vec<&'a [u8]>,
     keys: Vec<Option<&'a [u8]>>,
     key_bodies: Vec<Option<&'a [u8]>>,
+    sources: Vec<Option<&'a str>>,
+    accepted_by: Vec<Option<&'a str>>,
     invoices: InvoiceColumns<'a>,
 }
 
@@ -404,6 +400,7 @@ impl<'a> EventColumns<'a> {
     /// `projection` is the part that changes the table of invoices.
     pub(crate) fn of(items: &'a [Item], projection: Option<&'a str>) -> Self {
         let events = || items.iter().map(|item| &item.event);
+        let origins = || events().map(|event| event.origin.as_ref());
         Self {
             event_types: events().map(|event| event.event_type.as_str()).collect(),
             uids: events().map(|event| event.uid.as_deref()).collect(),
@@ -415,6 +412,8 @@ impl<'a> EventColumns<'a> {
             key_bodies: events()
                 .map(|event| event.idempotency.is_some().then_some(event.body_hash.as_slice()))
                 .collect(),
+            sources: origins().map(|origin| Some(origin?.source.as_str())).collect(),
+            accepted_by: origins().map(|origin| Some(origin?.by.as_ref()?.as_str())).collect(),
             invoices: InvoiceColumns::of(items, projection),
         }
     }
@@ -424,92 +423,7 @@ fn wanted(pairs: &[Pair]) -> Vec<Wanted<'_>> {
     pairs.iter().map(|pair| Wanted { endpoint: &pair.routed.endpoint, body_bytes: pair.event.body_bytes() }).collect()
 }
 
-/// Why an event was not stored.
-pub(crate) enum Refused {
-    /// It is there: an earlier commit, whose answer was lost, stored it.
-    Stored,
-    /// Somebody used its key or uid before.
-    Answer(Answer),
-    /// Its application has changed, or a key stood for an event that is gone: to be tried again.
-    Again,
-}
-
-/// An event that was not stored, or not tried because another one of its batch has its key.
-pub(crate) struct Asked<'a> {
-    pub(crate) event: &'a NewEvent,
-    /// Its application, by number.
-    pub(crate) app: i64,
-}
-
-fn today(event: &NewEvent) -> i32 {
-    i32::try_from(partitions::day(event.id.time())).unwrap_or(i32::MAX)
-}
-
-/// Reads why events were not stored, in their order. Keys and uids that stand for events that are gone are deleted.
-pub(crate) async fn why(run: &impl super::db::Run, asked: &[Asked<'_>]) -> Result<Vec<Refused>> {
-    let events = || asked.iter().map(|one| one.event);
-    let ids: Vec<Uuid> = events().map(|event| event.id.into()).collect();
-    let apps: Vec<i64> = asked.iter().map(|one| one.app).collect();
-    let days: Vec<i32> = events().map(today).collect();
-    let keys: Vec<Option<&[u8]>> = events().map(|event| event.idempotency.as_ref().map(<[u8; 16]>::as_slice)).collect();
-    let uids: Vec<Option<&str>> = events().map(|event| event.uid.as_deref()).collect();
-    let rows = run
-        .rows(
-            "SELECT EXISTS (SELECT FROM hookfast.events e WHERE e.id = i.id),
-               d.body, d.object, EXISTS (SELECT FROM hookfast.events e WHERE e.id = d.object),
-               u.body, u.event, EXISTS (SELECT FROM hookfast.events e WHERE e.id = u.event)
-             FROM unnest($1::uuid[], $2::int8[], $3::int4[], $4::bytea[], $5::text[])
-               WITH ORDINALITY AS i(id, app, today, key, uid, n)
-             LEFT JOIN LATERAL (SELECT body, object FROM hookfast.dedupe d
-               WHERE d.key = i.key AND d.day IN (i.today, i.today - 1) ORDER BY d.day DESC LIMIT 1) d ON true
-             LEFT JOIN hookfast.uids u ON u.app = i.app AND u.uid = i.uid ORDER BY i.n",
-            &[
-                (&ids, Type::UUID_ARRAY),
-                (&apps, Type::INT8_ARRAY),
-                (&days, Type::INT4_ARRAY),
-                (&keys, Type::BYTEA_ARRAY),
-                (&uids, Type::TEXT_ARRAY),
-            ],
-        )
-        .await?;
-    let mut why = Vec::with_capacity(rows.len());
-    let (mut gone_keys, mut gone_uids) = (Vec::new(), Vec::new());
-    for (row, event) in rows.iter().zip(events()) {
-        let ours = event.body_hash;
-        let judge = |body: Option<&[u8]>, event: Option<Uuid>, code: &'static str| {
-            let (Some(body), Some(event)) = (body, event) else { return Refused::Again };
-            let other = Error::Conflict { code, reason: "the same key was used before with another body".to_owned() };
-            let first = Accepted { id: event.into(), repeat: true };
-            Refused::Answer(if body == ours { Ok(first) } else { Err(other) })
-        };
-        let (key_event, uid_event): (Option<Uuid>, Option<Uuid>) = (row.try_get(2)?, row.try_get(5)?);
-        why.push(if row.try_get(0)? {
-            Refused::Stored
-        } else if row.try_get(3)? {
-            judge(row.try_get(1)?, key_event, "idempotency_conflict")
-        } else if row.try_get(6)? {
-            judge(row.try_get(4)?, uid_event, "event_exists")
-        } else {
-            gone_keys.extend(key_event.and(event.idempotency.map(|key| key.to_vec())));
-            gone_uids.extend(uid_event);
-            Refused::Again
-        });
-    }
-    if !gone_keys.is_empty() || !gone_uids.is_empty() {
-        forget_keys(run, &gone_keys, &gone_uids).await?;
-    }
-    Ok(why)
-}
-
-/// Deletes keys and uids whose events are not there: retention took them, or their commit stored the key alone.
-async fn forget_keys(run: &impl super::db::Run, keys: &[Vec<u8>], events: &[Uuid]) -> Result<()> {
-    run.change(
-        "WITH d AS (DELETE FROM hookfast.dedupe WHERE key = ANY($1)
-           AND NOT EXISTS (SELECT FROM hookfast.events e WHERE e.id = object))
-         DELETE FROM hookfast.uids WHERE event = ANY($2)
-           AND NOT EXISTS (SELECT FROM hookfast.events e WHERE e.id = event)",
-        &[(&keys, Type::BYTEA_ARRAY), (&events, Type::UUID_ARRAY)],
-    )
-    .await?;
-    Ok(())
+/// The day that an event's caller key is kept under.
+pub(crate) fn today(event: &NewEvent) -> i32 {
+    key_days::day(event.id.time())
 }

@@ -7,12 +7,12 @@ use super::claim;
 use super::connect::Target;
 use super::db::{Run, Tx};
 use super::wire::Uuid;
-use super::{Shared, routes};
+use super::{Shared, codec, routes};
 use crate::Result;
 use futures_util::StreamExt as _;
 use hookfast_core::model::Endpoint;
 use hookfast_core::{AppId, EndpointId, UnixMs};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -74,16 +74,22 @@ pub(crate) async fn apply(shared: &Shared, changes: &[Change]) -> Result<()> {
     }
     // Before anything that can fail: what is forgotten is read again.
     shared.directory.forget();
-    let mut endpoints = Vec::new();
+    let (mut apps, mut endpoints) = (Vec::new(), Vec::new());
     for change in changes {
         match change {
-            Change::Application(app) => shared.routes().forget(*app),
+            Change::Application(app) => {
+                shared.routes().forget(*app);
+                apps.push(Uuid::from(*app));
+            }
             Change::Endpoint(app, endpoint) => {
                 shared.routes().forget(*app);
                 endpoints.push(*endpoint);
             }
             Change::Token => {}
         }
+    }
+    if !apps.is_empty() {
+        tell_throttles(shared, &apps).await?;
     }
     if endpoints.is_empty() {
         return Ok(());
@@ -103,37 +109,83 @@ pub(crate) async fn apply(shared: &Shared, changes: &[Change]) -> Result<()> {
     Ok(())
 }
 
-/// Endpoints whose new rows other nodes are to be told of.
+/// Tells the engine what these applications allow their endpoints.
+async fn tell_throttles(shared: &Shared, apps: &[Uuid]) -> Result<()> {
+    let sql = "SELECT id, throttle_rate, updated_at FROM hookfast.applications
+               WHERE id = ANY($1) AND deleted_at IS NULL";
+    for row in shared.db.session().await?.rows(sql, &[(&apps, Type::UUID_ARRAY)]).await? {
+        let app = AppId::from(row.try_get::<_, Uuid>(0)?);
+        shared.dispatch.app_throttle_changed(app, codec::app_throttle(&row, 1)?);
+    }
+    Ok(())
+}
+
+/// What other nodes are told of rows of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum News {
+    /// New ones were committed.
+    Queued,
+    /// Old ones were given back.
+    GivenBack,
+}
+
+impl News {
+    const ALL: [Self; 2] = [Self::Queued, Self::GivenBack];
+
+    /// How a notification of it begins. What a node does not know it takes for changes of the configuration.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Queued => "q",
+            Self::GivenBack => "r",
+        }
+    }
+}
+
+/// Endpoints whose rows other nodes are to be told of.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
-    endpoints: Mutex<BTreeSet<i64>>,
+    endpoints: Mutex<BTreeMap<i64, News>>,
     more: Notify,
 }
 
 impl Shared {
     /// Committed rows of the queue wait for these endpoints. The numbers are for nodes that deliver, if this one does not.
-    pub(crate) fn queued(&self, waiting: &[(Arc<Endpoint>, UnixMs)], numbers: impl IntoIterator<Item = i64>) {
+    pub(crate) fn queued(
+        &self,
+        waiting: &[(Arc<Endpoint>, UnixMs)],
+        numbers: impl IntoIterator<Item = i64>,
+        news: News,
+    ) {
         if waiting.is_empty() {
             return;
         }
         if !self.config.delivers {
-            return self.tell_others(numbers);
+            return self.tell_others(numbers, news);
+        }
+        if news == News::GivenBack {
+            numbers.into_iter().for_each(|no| self.swept().forget(no));
         }
         self.dispatch.queued(waiting);
         let throttled: Vec<EndpointId> =
-            waiting.iter().filter(|(one, _)| one.throttle_rate.is_some()).map(|(one, _)| one.id).collect();
+            waiting.iter().filter(|(one, _)| one.is_throttled()).map(|(one, _)| one.id).collect();
         if !throttled.is_empty() {
             // Perhaps another node owns them.
             let numbers: Vec<i64> = throttled.into_iter().filter_map(|id| self.routes().number(id)).collect();
-            self.tell_others(numbers);
+            self.tell_others(numbers, news);
         }
     }
 
-    fn tell_others(&self, numbers: impl IntoIterator<Item = i64>) {
-        if self.config.notifications {
-            self.wake.endpoints.lock().unwrap_or_else(PoisonError::into_inner).extend(numbers);
-            self.wake.more.notify_one();
+    fn tell_others(&self, numbers: impl IntoIterator<Item = i64>, news: News) {
+        if !self.config.notifications {
+            return;
         }
+        let mut endpoints = self.wake.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        for no in numbers {
+            let known = endpoints.entry(no).or_insert(news);
+            *known = news.max(*known);
+        }
+        drop(endpoints);
+        self.wake.more.notify_one();
     }
 }
 
@@ -144,11 +196,8 @@ pub(crate) async fn wake_others(shared: Arc<Shared>) {
             () = shared.stop.cancelled() => return,
             () = shared.wake.more.notified() => {}
         }
-        let numbers = std::mem::take(&mut *shared.wake.endpoints.lock().unwrap_or_else(PoisonError::into_inner));
-        let numbers: Vec<i64> = numbers.into_iter().collect();
-        for some in numbers.chunks(WAKE_MAX) {
-            let text: Vec<String> = some.iter().map(ToString::to_string).collect();
-            let payload = format!("q{}", text.join(","));
+        let endpoints = std::mem::take(&mut *shared.wake.endpoints.lock().unwrap_or_else(PoisonError::into_inner));
+        for payload in payloads(&endpoints) {
             let told = async {
                 let session = shared.db.session().await?;
                 let sql = "SELECT pg_notify($1, $2)";
@@ -161,6 +210,17 @@ pub(crate) async fn wake_others(shared: Arc<Shared>) {
         }
         tokio::time::sleep(WAKE_EVERY).await;
     }
+}
+
+/// The notifications that say it, each of bounded length.
+fn payloads(endpoints: &BTreeMap<i64, News>) -> Vec<String> {
+    let of = |news| endpoints.iter().filter(move |(_, one)| **one == news).map(|(no, _)| no.to_string());
+    let mut payloads = Vec::new();
+    for news in News::ALL {
+        let numbers: Vec<String> = of(news).collect();
+        payloads.extend(numbers.chunks(WAKE_MAX).map(|some| format!("{}{}", news.prefix(), some.join(","))));
+    }
+    payloads
 }
 
 /// What this node has seen of the list of changes.
@@ -276,7 +336,8 @@ async fn listen_once(shared: &Arc<Shared>, target: &Target, told: &Notify) -> Re
 }
 
 async fn heard(shared: &Shared, payload: &str, told: &Notify) {
-    let Some(numbers) = payload.strip_prefix('q') else {
+    let news = News::ALL.into_iter().find_map(|news| Some((news, payload.strip_prefix(news.prefix())?)));
+    let Some((news, numbers)) = news else {
         told.notify_one();
         return;
     };
@@ -284,6 +345,9 @@ async fn heard(shared: &Shared, payload: &str, told: &Notify) {
         return;
     }
     let numbers: Vec<i64> = numbers.split(',').filter_map(|no| no.parse().ok()).collect();
+    if news == News::GivenBack {
+        numbers.iter().for_each(|no| shared.swept().forget(*no));
+    }
     let found = async {
         let session = shared.db.session().await?;
         routes::endpoints_by_number(&session, &shared.sealer, &numbers, false).await

@@ -3,7 +3,7 @@
 use super::db::{Run, Session};
 use super::held::RowKey;
 use super::ordering::{self, HOLD_UP, Key, Keys, PARKED};
-use super::throttle::{self, MAY_CLAIM, STANDING, Standing};
+use super::throttle::{self, ELSEWHERE_MS, STANDING, Standing};
 use super::wire::Uuid;
 use super::{Shared, codec, routes, statement};
 use crate::Result;
@@ -11,7 +11,7 @@ use hookfast_core::delivery::DeliveryKey;
 use hookfast_core::model::Trigger;
 use hookfast_core::ports::{Claim, ClaimWanted, Delivery, Hold, Outgoing, Waiting};
 use hookfast_core::{EndpointId, UnixMs};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -20,34 +20,40 @@ use tokio_postgres::types::Type;
 const CLAIM_BYTES_MAX: i64 = 16 << 20;
 
 /// Due rows that nobody holds, oldest first for each endpoint, until their bodies are enough. Comes behind the fence and
-/// [`MAY_CLAIM`].
+/// [`throttle::may_claim`].
+///
+/// The planner cannot know how few rows are asked for and would join whole tables. So rows are found again by where they
+/// are, which holds while they are locked, and everything else is looked up one by one.
 const CLAIM: &str = "),
    p AS MATERIALIZED (
      SELECT q.* FROM w CROSS JOIN LATERAL (
-       SELECT event, endpoint, run, retention_days, due FROM hookfast.queue
-       WHERE endpoint = w.endpoint AND lease_owner IS NULL AND due <= $4
+       SELECT ctid AS place, event, endpoint, retention_days, due FROM hookfast.queue
+       WHERE endpoint = w.endpoint AND lease_owner IS NULL AND due BETWEEN w.from_due AND $4
        ORDER BY due LIMIT w.n FOR UPDATE SKIP LOCKED) q),
    s AS MATERIALIZED (
-     SELECT p.*, coalesce(sum(octet_length(e.body)) OVER (ORDER BY p.due, p.event, p.endpoint
+     SELECT p.place, coalesce(sum(e.bytes) OVER (ORDER BY p.due, p.event, p.endpoint
          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes_before
-     FROM p LEFT JOIN hookfast.events e ON e.id = p.event AND e.retention_days = p.retention_days),
+     FROM p LEFT JOIN LATERAL (SELECT octet_length(body) AS bytes FROM hookfast.events
+       WHERE id = p.event AND retention_days = p.retention_days LIMIT 1) e ON true),
    t AS (
-     UPDATE hookfast.queue q SET lease_owner = $1, lease_no = q.lease_no + 1 FROM s
-     WHERE q.event = s.event AND q.endpoint = s.endpoint AND q.run = s.run AND s.bytes_before < $5
+     UPDATE hookfast.queue q SET lease_owner = $1, lease_no = q.lease_no + 1
+     WHERE q.ctid = ANY (ARRAY(SELECT place FROM s WHERE bytes_before < $5))
      RETURNING q.event, q.endpoint, q.run, q.lease_no, q.due, q.tries, q.crashes, q.manual, q.retention_days, q.order_key)
    SELECT t.*, e.event_type, e.content_type, e.body,
-     EXISTS (SELECT FROM hookfast.deliveries d
-       WHERE d.event = t.event AND d.endpoint = t.endpoint AND d.run = t.run) AS ended
-   FROM t LEFT JOIN hookfast.events e ON e.id = t.event AND e.retention_days = t.retention_days ORDER BY t.due, t.event";
+     (SELECT true FROM hookfast.deliveries d WHERE d.event = t.event AND d.endpoint = t.endpoint AND d.run = t.run
+       AND d.retention_days = t.retention_days LIMIT 1) IS NOT NULL AS ended
+   FROM t LEFT JOIN LATERAL (SELECT event_type, content_type, body FROM hookfast.events
+     WHERE id = t.event AND retention_days = t.retention_days LIMIT 1) e ON true ORDER BY t.due, t.event";
 
-/// When the earliest free row of each endpoint is due, but for parked ones. [`STANDING`] comes behind it.
+/// When the earliest free row of each endpoint is due, but for parked ones. [`STANDING`] and where from come behind it.
 const NEXT: &str = "SELECT w.endpoint, (SELECT q.due FROM hookfast.queue q
-     WHERE q.endpoint = w.endpoint AND q.lease_owner IS NULL AND q.due < $2 ORDER BY q.due LIMIT 1), ";
+     WHERE q.endpoint = w.endpoint AND q.lease_owner IS NULL AND q.due >= w.from_due AND q.due < $2
+     ORDER BY q.due LIMIT 1), ";
 
 /// The endpoints of a claim.
 const ASKED: &str = ",
    w AS MATERIALIZED (
-     SELECT w.* FROM me, unnest($2::int8[], $3::int8[]) AS w(endpoint, n) WHERE ";
+     SELECT w.* FROM me, unnest($2::int8[], $3::int8[], $6::int8[]) AS w(endpoint, n, from_due) WHERE ";
 
 /// The numbers of endpoints, deleted ones included; those that never existed are left out.
 pub(crate) async fn numbers(
@@ -113,28 +119,33 @@ async fn try_claim(shared: &Shared, session: &mut Session, wanted: &[ClaimWanted
     let numbers = numbers(shared, &*session, &endpoints).await?;
     let known: Vec<(&ClaimWanted, i64)> =
         wanted.iter().filter_map(|one| Some((one, *numbers.get(&one.endpoint)?))).collect();
-    let mut claims: HashMap<i64, Claim> = known
-        .iter()
-        .map(|(one, no)| {
-            let next_due = shared.elsewhere().until(*no, now);
-            (*no, Claim { endpoint: one.endpoint, deliveries: Vec::new(), next_due })
-        })
-        .collect();
-    let asked = || known.iter().filter(|(_, no)| claims.get(no).is_some_and(|claim| claim.next_due.is_none()));
-    let nos: Vec<i64> = asked().map(|(_, no)| *no).collect();
-    let limits: Vec<i64> = asked().map(|(one, _)| i64::from(one.rows_max)).collect();
+    let nothing = |one: &ClaimWanted| Claim {
+        endpoint: one.endpoint,
+        deliveries: Vec::new(),
+        next_due: None,
+        elsewhere_until: None,
+    };
+    let mut claims: HashMap<i64, Claim> = known.iter().map(|(one, no)| (*no, nothing(one))).collect();
+    let nos: Vec<i64> = known.iter().map(|(_, no)| *no).collect();
+    let limits: Vec<i64> = known.iter().map(|(one, _)| i64::from(one.rows_max)).collect();
+    let begun = shared.swept().begin();
+    let from_dues: Vec<i64> = nos.iter().map(|no| shared.swept().from(*no, now)).collect();
     let params: super::db::Params<'_> = &[
         (&shared.incarnation, Type::INT8),
         (&nos, Type::INT8_ARRAY),
         (&limits, Type::INT8_ARRAY),
         (&now.0, Type::INT8),
         (&CLAIM_BYTES_MAX, Type::INT8),
+        (&from_dues, Type::INT8_ARRAY),
     ];
-    let sql = [statement::fence().as_str(), ASKED, MAY_CLAIM, CLAIM].concat();
+    let sql = [statement::fence().as_str(), ASKED, &throttle::may_claim(), CLAIM].concat();
     let rows = if nos.is_empty() { Vec::new() } else { session.rows(&sql, params).await? };
     let (mut taken, mut dropped, mut dropped_keys) = (Vec::new(), Vec::new(), Keys::default());
+    let mut found: HashMap<i64, (i64, i64)> = HashMap::with_capacity(nos.len());
     for row in &rows {
         let (key, lease_no) = row_key(row)?;
+        let (rows, last_due) = found.entry(key.endpoint).or_default();
+        (*rows, *last_due) = (*rows + 1, row.try_get(4)?);
         let order_key = Key::read(row, 9, key.endpoint)?;
         let Some(claim) = claims.get_mut(&key.endpoint) else { continue };
         match delivery(row, key, lease_no, claim.endpoint)? {
@@ -149,41 +160,49 @@ async fn try_claim(shared: &Shared, session: &mut Session, wanted: &[ClaimWanted
         }
     }
     drop_rows(shared, session, &dropped, &dropped_keys, now).await?;
-    look_ahead(shared, session, &nos, &mut claims, now).await?;
+    // Of those that had as many as were asked for, everything that is due before the last one was taken.
+    let looked = nos.iter().zip(&limits).zip(&from_dues).map(|((no, limit), from_due)| match found.get(no) {
+        Some((rows, last_due)) if rows >= limit => (*no, *last_due),
+        _ => (*no, *from_due),
+    });
+    look_ahead(shared, session, looked.unzip(), &mut claims, now, begun).await?;
     // Last: when anything before failed, nobody has these rows, and they are given back.
     taken.into_iter().for_each(|(key, lease_no, order_key)| shared.held().take(key, lease_no, order_key));
     let unknown = wanted.iter().filter(|one| !numbers.contains_key(&one.endpoint));
-    let nothing = unknown.map(|one| Claim { endpoint: one.endpoint, deliveries: Vec::new(), next_due: None });
-    let claims: Vec<Claim> = nothing.chain(claims.into_values()).collect();
-    Ok(claims)
+    Ok(unknown.map(nothing).chain(claims.into_values()).collect())
 }
 
-/// When to come again for each endpoint. One that nobody owns is taken: its rows come with the next claim.
+/// When to come again for each endpoint. What nobody owns is taken: its rows come with the next claim.
 async fn look_ahead(
     shared: &Shared,
     session: &Session,
-    nos: &[i64],
+    (nos, from_dues): (Vec<i64>, Vec<i64>),
     claims: &mut HashMap<i64, Claim>,
     now: UnixMs,
+    begun: u64,
 ) -> Result<()> {
     if nos.is_empty() {
         return Ok(());
     }
-    let sql = [NEXT, STANDING, " FROM unnest($1::int8[]) AS w(endpoint)"].concat();
-    let params: super::db::Params<'_> =
-        &[(&nos, Type::INT8_ARRAY), (&PARKED, Type::INT8), (&shared.incarnation, Type::INT8)];
-    let mut free = Vec::new();
+    let from = " FROM unnest($1::int8[], $4::int8[]) AS w(endpoint, from_due)";
+    let sql = [NEXT, STANDING, from, &throttle::owned_by()].concat();
+    let params: super::db::Params<'_> = &[
+        (&nos, Type::INT8_ARRAY),
+        (&PARKED, Type::INT8),
+        (&shared.incarnation, Type::INT8),
+        (&from_dues, Type::INT8_ARRAY),
+    ];
+    let mut free = BTreeSet::new();
     for row in session.rows(&sql, params).await? {
-        let no: i64 = row.try_get(0)?;
-        let (Some(claim), Some(due)) = (claims.get_mut(&no), row.try_get::<_, Option<i64>>(1)?) else { continue };
-        claim.next_due = Some(match Standing::from_code(row.try_get(2)?) {
-            Standing::Elsewhere => shared.elsewhere().found(no, now).max(UnixMs(due)),
-            Standing::Free => {
-                free.push(no);
-                UnixMs(due)
-            }
-            Standing::Ours => UnixMs(due),
-        });
+        let (no, next): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+        shared.swept().took(no, next.unwrap_or(now.0), now, begun);
+        let (Some(claim), Some(due)) = (claims.get_mut(&no), next) else { continue };
+        claim.next_due = Some(UnixMs(due));
+        match Standing::from_code(row.try_get(3)?) {
+            Standing::Elsewhere => claim.elsewhere_until = Some(now.plus_ms(ELSEWHERE_MS)),
+            Standing::Free => free.extend(row.try_get::<_, Option<String>>(2)?),
+            Standing::Ours => {}
+        }
     }
     throttle::take(shared, session, &free).await
 }
@@ -260,6 +279,7 @@ async fn give_back_what_nobody_holds(shared: &Shared, session: &Session) -> Resu
     for row in &leased {
         let (key, _) = row_key(row)?;
         if !shared.held().has(key) {
+            shared.swept().forget(key.endpoint);
             strange.push(key);
         }
     }
@@ -305,7 +325,9 @@ pub(crate) async fn waiting(shared: &Shared, after: Option<EndpointId>, limit: u
         let mut dues: HashMap<i64, i64> = HashMap::with_capacity(rows.len());
         for row in &rows {
             last = row.try_get(0)?;
-            dues.insert(last, row.try_get(1)?);
+            let due = row.try_get(1)?;
+            shared.swept().found(last, due);
+            dues.insert(last, due);
         }
         let nos: Vec<i64> = dues.keys().copied().collect();
         let mut live = routes::endpoints_by_number(&session, &shared.sealer, &nos, false).await?;

@@ -4,7 +4,7 @@ use super::wire::Uuid;
 use crate::columns::EndpointColumns;
 use crate::{Error, Result, Sealer, columns};
 use hookfast_core::UnixMs;
-use hookfast_core::model::{Application, Endpoint};
+use hookfast_core::model::{AppThrottle, Application, Endpoint};
 use tokio_postgres::Row;
 
 /// The columns that [`application`] reads, in its order.
@@ -14,7 +14,8 @@ pub(crate) const APPLICATION: &str =
 /// The columns that [`endpoint`] reads, in its order; `e` is the endpoint, `a` its application.
 pub(crate) const ENDPOINT: &str = "e.id, a.id, e.uid, e.url, e.description, e.version, e.disabled, e.event_types, \
      e.channels, e.throttle_rate, e.metadata, e.headers, e.secrets, e.signing, e.retry, e.timeout_ms, \
-     e.failing_since, e.created_at, e.updated_at, e.ordering_pointer, e.on_dead";
+     e.failing_since, e.created_at, e.updated_at, e.ordering_pointer, e.on_dead, \
+     a.throttle_rate, a.updated_at";
 
 /// A number that another type of the database holds.
 pub(crate) fn narrow<T, U: TryFrom<T>>(value: T) -> Result<U> {
@@ -41,6 +42,12 @@ pub(crate) fn application(row: &Row) -> Result<Application> {
     })
 }
 
+/// What an application's endpoints share, from its columns `throttle_rate, updated_at`, of which the first is named.
+pub(crate) fn app_throttle(row: &Row, column: usize) -> Result<AppThrottle> {
+    let rate = row.try_get::<_, Option<i32>>(column)?.map(narrow).transpose()?;
+    Ok(AppThrottle { rate, as_of: UnixMs(row.try_get(column + 1)?) })
+}
+
 /// An endpoint from the columns [`ENDPOINT`].
 pub(crate) fn endpoint(row: &Row, sealer: &Sealer) -> Result<Endpoint> {
     let columns = EndpointColumns {
@@ -54,6 +61,7 @@ pub(crate) fn endpoint(row: &Row, sealer: &Sealer) -> Result<Endpoint> {
         event_types: row.try_get(7)?,
         channels: row.try_get(8)?,
         throttle_rate: row.try_get::<_, Option<i32>>(9)?.map(narrow).transpose()?,
+        app_throttle: app_throttle(row, 21)?,
         ordering_pointer: row.try_get(19)?,
         on_dead: row.try_get(20)?,
         metadata: row.try_get(10)?,

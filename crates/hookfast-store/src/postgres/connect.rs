@@ -244,6 +244,9 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
             SqlState::INSUFFICIENT_PRIVILEGE => {
                 ": grant the user CREATE on the database, or let an owner run `migrate up`"
             }
+            SqlState::LOCK_NOT_AVAILABLE => {
+                ": another transaction keeps the table; `hookfast doctor` shows the oldest one that is open"
+            }
             SqlState::TOO_MANY_CONNECTIONS => ": lower store.connections_max or raise max_connections",
             _ => "",
         };
@@ -276,6 +279,15 @@ mod tests {
         ] {
             let error = Target::parse(bad).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(why) && error.contains("store.url"), "{bad}: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_url_panics(rest in "\\PC{0,40}", query in "((sslmode|sslrootcert|host|port|options)=[a-z0-9%/,-]{0,9}&?){0,4}") {
+            for url in [rest.clone(), format!("postgres://{rest}"), format!("postgres://u@h/db?{query}{rest}")] {
+                let _ = Target::parse(&url);
+            }
         }
     }
 }

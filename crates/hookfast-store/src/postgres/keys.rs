@@ -3,13 +3,13 @@
 
 use super::db::{Run as _, Tx};
 use super::wire::Uuid;
-use super::{Shared, partitions};
+use super::{Shared, key_days};
 use crate::{Result, caller_keys};
 use hookfast_core::model::CallerKey;
 use tokio_postgres::types::Type;
 
 fn today(shared: &Shared) -> i32 {
-    i32::try_from(partitions::day(shared.clock.now())).unwrap_or(i32::MAX)
+    key_days::day(shared.clock.now())
 }
 
 /// What an earlier call with the same key made, if there was one. Another call with this key that is under way is waited

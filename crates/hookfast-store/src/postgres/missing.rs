@@ -1,6 +1,7 @@
 //! Queue rows for routed pairs that have none: of events that a dead node had in memory, of events with very many
 //! endpoints, of strays. Must not know why a pair has no row.
 
+use super::changes::News;
 use super::db::{Run, Session, Tx};
 use super::wire::Uuid;
 use super::{Shared, codec, routes};
@@ -124,7 +125,7 @@ pub(crate) fn new_attempts(shared: &Shared, now: UnixMs, count: usize) -> Vec<Uu
 }
 
 /// Tells whoever delivers that rows were committed for these endpoints. Not told is not lost, only later.
-pub(crate) async fn wake(shared: &Shared, session: &Session, endpoints: &BTreeSet<i64>) {
+pub(crate) async fn wake(shared: &Shared, session: &Session, endpoints: &BTreeSet<i64>, news: News) {
     if endpoints.is_empty() {
         return;
     }
@@ -133,7 +134,7 @@ pub(crate) async fn wake(shared: &Shared, session: &Session, endpoints: &BTreeSe
         Ok(found) => {
             let now = shared.clock.now();
             let waiting: Vec<_> = found.into_iter().map(|one| (one.endpoint, now)).collect();
-            shared.queued(&waiting, numbers);
+            shared.queued(&waiting, numbers, news);
         }
         Err(error) => tracing::debug!(%error, "new rows could not be announced"),
     }

@@ -18,6 +18,8 @@ mod exclusive;
 mod held;
 pub(crate) mod import;
 mod inbox;
+mod inspect;
+mod key_days;
 mod keys;
 mod missing;
 mod node;
@@ -32,6 +34,7 @@ mod schema;
 mod scratch;
 mod settle;
 mod statement;
+mod swept;
 mod throttle;
 mod wire;
 mod writer;
@@ -48,11 +51,13 @@ use hookfast_core::ports::{
 use hookfast_core::retry::RetryPolicy;
 use hookfast_core::{Clock, EndpointId, IdGenerator, UnixMs};
 use inbox::{AcceptCommand, Inbox};
+pub use inspect::{Connections, Inspection, OpenTransaction, Rights, Standbys};
 use routes::Routes;
 pub use schema::SchemaStatus;
 pub use scratch::{Scratch, ServerWork};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use swept::Swept;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +99,8 @@ pub struct PostgresConfig {
     pub lease_ms: u64,
     /// This node delivers; otherwise it wakes those that do.
     pub delivers: bool,
+    /// The words for what this node does, as lists show them; none for a command.
+    pub roles: Vec<String>,
 }
 
 impl PostgresConfig {
@@ -114,6 +121,7 @@ impl PostgresConfig {
             migrate: true,
             lease_ms: 6_000,
             delivers: true,
+            roles: Vec::new(),
         }
     }
 }
@@ -148,9 +156,9 @@ pub(crate) struct Shared {
     pub(crate) marks: configuration::Marks,
     routes: Mutex<Routes>,
     held: Mutex<Held>,
+    swept: Mutex<Swept>,
     /// The part of a commit that changes the table of invoices, once that is prepared.
     pub(crate) projection: OnceLock<String>,
-    elsewhere: Mutex<throttle::Elsewhere>,
     /// Held while rows are claimed or given back.
     claiming: tokio::sync::Mutex<()>,
     /// When the last confirmed beat was sent, in milliseconds of the clock.
@@ -170,8 +178,8 @@ impl Shared {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn elsewhere(&self) -> MutexGuard<'_, throttle::Elsewhere> {
-        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn swept(&self) -> MutexGuard<'_, Swept> {
+        self.swept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the process, unless the store is being closed.
@@ -241,7 +249,7 @@ impl PostgresStore {
         let sealer = Sealer::new(config.secret_key.as_ref().map(SecretText::reveal))?;
         routes::check_seal(&session, &sealer).await?;
         node::resume_ids(&session, &ids, now).await?;
-        let incarnation = node::begin(&mut session, &config.node_name, now).await?;
+        let incarnation = node::begin(&mut session, &config, now).await?;
         drop(session);
         let shared = Arc::new(Shared {
             clock,
@@ -258,8 +266,8 @@ impl PostgresStore {
             marks: configuration::Marks::default(),
             routes: Mutex::default(),
             held: Mutex::default(),
+            swept: Mutex::default(),
             projection: OnceLock::new(),
-            elsewhere: Mutex::default(),
             claiming: tokio::sync::Mutex::default(),
             confirmed: AtomicI64::new(now.0),
             away: AtomicBool::new(false),
@@ -316,6 +324,14 @@ impl PostgresStore {
         connect::check_server(&session).await?;
         schema::migrate(&mut session).await?;
         schema::status(&session).await
+    }
+
+    /// What the server and the database are like, without becoming a node; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`], when the server cannot be asked. A server that no node can work on is no error here.
+    pub async fn inspect(config: &PostgresConfig, clock: &dyn Clock) -> Result<Inspection> {
+        inspect::inspect(&Self::one_session(config).await?, config, clock).await
     }
 
     async fn one_session(config: &PostgresConfig) -> Result<db::Session> {

@@ -5,7 +5,7 @@
 
 use super::db::{Run, Session};
 use super::wire::Uuid;
-use super::{Shared, claim, rescue as taking_over};
+use super::{PostgresConfig, Shared, claim, rescue as taking_over};
 use crate::{Error, Result, failpoint};
 use hookfast_core::{AttemptId, IdGenerator, UnixMs};
 use std::collections::HashMap;
@@ -42,12 +42,17 @@ pub(crate) async fn resume_ids(session: &Session, ids: &IdGenerator, now: UnixMs
 }
 
 /// Begins a new incarnation; durable when this returns.
-pub(crate) async fn begin(session: &mut Session, name: &str, now: UnixMs) -> Result<i64> {
+pub(crate) async fn begin(session: &mut Session, config: &PostgresConfig, now: UnixMs) -> Result<i64> {
     let tx = session.begin().await?;
     let row = tx
         .one(
-            "INSERT INTO hookfast.nodes (name, version, started_at) VALUES ($1, $2, $3) RETURNING incarnation",
-            &[(&name, Type::TEXT), (&env!("CARGO_PKG_VERSION"), Type::TEXT), (&now.0, Type::INT8)],
+            "INSERT INTO hookfast.nodes (name, version, started_at, roles) VALUES ($1, $2, $3, $4) RETURNING incarnation",
+            &[
+                (&config.node_name, Type::TEXT),
+                (&env!("CARGO_PKG_VERSION"), Type::TEXT),
+                (&now.0, Type::INT8),
+                (&config.roles, Type::TEXT_ARRAY),
+            ],
         )
         .await?;
     let incarnation: i64 = row.try_get(0)?;

@@ -95,6 +95,22 @@ pub(crate) async fn missing_for(run: &impl Run, days: &[(u16, i64)], key_days: &
     Ok(missing)
 }
 
+/// For how many days from today on every row finds its table; 0 when today's do not.
+pub(crate) async fn days_made(run: &impl Run, classes: &[u16], now: UnixMs) -> Result<i64> {
+    let last = |names: &HashSet<String>, prefix: &str| {
+        names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse::<i64>().ok()).max()
+    };
+    let mut end = last(&children(run, "dedupe").await?, "dedupe_").map_or(0, |last| last + 1);
+    for table in HISTORY {
+        for class in classes {
+            let parent = format!("{table}_{class}");
+            let last = last(&children(run, &parent).await?, &format!("{parent}_"));
+            end = end.min(last.map_or(0, |last| last + width_days(*class)));
+        }
+    }
+    Ok((end - day(now)).max(0))
+}
+
 fn missing_history(
     table: &str,
     class: u16,

@@ -1,5 +1,6 @@
 //! Asking for deliveries to be made again: one at once, many by a durable task.
 
+use super::changes::News;
 use super::db::{Run, Tx};
 use super::duties::Work;
 use super::wire::Uuid;
@@ -81,7 +82,7 @@ async fn resend(
     keys::remember(shared, &tx, key, event.id).await?;
     tx.commit().await?;
     if queued {
-        missing::wake(shared, &session, &BTreeSet::from([no])).await;
+        missing::wake(shared, &session, &BTreeSet::from([no]), News::Queued).await;
     }
     Ok(())
 }

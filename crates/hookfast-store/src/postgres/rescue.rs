@@ -2,6 +2,7 @@
 //! them are free again. Knows neither id order nor time; each step is a transaction of its own, safe for several nodes at
 //! once and after a crash in the middle.
 
+use super::changes::News;
 use super::db::Run;
 use super::wire::Uuid;
 use super::{Shared, missing, node};
@@ -23,9 +24,10 @@ pub(crate) async fn step(shared: &Shared) -> Result<bool> {
     let mut session = shared.db.session().await?;
     let ended = session
         .rows(
-            "SELECT n.incarnation FROM hookfast.nodes n WHERE n.state <> 0 AND (
-               EXISTS (SELECT FROM hookfast.handoff h WHERE h.incarnation = n.incarnation)
-               OR EXISTS (SELECT FROM hookfast.queue q WHERE q.lease_owner = n.incarnation))",
+            // Not EXISTS: the planner would make of it a look at the whole queue.
+            "SELECT n.incarnation FROM hookfast.nodes n WHERE n.state <> 0 AND coalesce(
+               (SELECT true FROM hookfast.handoff h WHERE h.incarnation = n.incarnation LIMIT 1),
+               (SELECT true FROM hookfast.queue q WHERE q.lease_owner = n.incarnation LIMIT 1), false)",
             &[],
         )
         .await?;
@@ -67,6 +69,6 @@ pub(crate) async fn step(shared: &Shared) -> Result<bool> {
         shared.counters.recovered.fetch_add(made.pairs, Ordering::Relaxed);
     }
     // At once, also by a node that does not deliver: nobody else looks at these rows for some seconds.
-    missing::wake(shared, &session, &made.endpoints).await;
+    missing::wake(shared, &session, &made.endpoints, News::GivenBack).await;
     Ok(!taken.is_empty() || !freed.is_empty())
 }

@@ -115,7 +115,7 @@ pub(crate) async fn load(run: &impl Run, sealer: &Sealer, app: AppId) -> Result<
     let rows = run.rows(&sql, &[(&no, Type::INT8)]).await?;
     let endpoints = rows.iter().map(|row| {
         let endpoint = Arc::new(codec::endpoint(row, sealer)?);
-        Ok(Routed { no: row.try_get(21)?, endpoint })
+        Ok(Routed { no: row.try_get(23)?, endpoint })
     });
     Ok(Some(AppRoutes {
         no,
@@ -139,7 +139,7 @@ pub(crate) async fn endpoints_by_number(
     );
     let rows = run.rows(&sql, &[(&numbers, Type::INT8_ARRAY), (&deleted_too, Type::BOOL)]).await?;
     let read = |row: &tokio_postgres::Row| {
-        Ok(Routed { no: row.try_get(21)?, endpoint: Arc::new(codec::endpoint(row, sealer)?) })
+        Ok(Routed { no: row.try_get(23)?, endpoint: Arc::new(codec::endpoint(row, sealer)?) })
     };
     rows.iter().map(read).collect()
 }

@@ -3,6 +3,8 @@
 use super::db::{Run, Session, Tx};
 use crate::migrations::{self, Migration, pending};
 use crate::{Error, Result};
+use std::time::Duration;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 const MIGRATIONS: &[Migration] = &[
@@ -12,10 +14,18 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "emitters", sql: include_str!("migrations/0004_emitters.sql") },
     Migration { version: 5, name: "positions", sql: include_str!("migrations/0005_positions.sql") },
     Migration { version: 6, name: "undelivered", sql: include_str!("migrations/0006_undelivered.sql") },
+    Migration { version: 7, name: "origins", sql: include_str!("migrations/0007_origins.sql") },
+    Migration { version: 8, name: "roles", sql: include_str!("migrations/0008_roles.sql") },
 ];
 
 /// Any number: who migrates holds this lock.
 const LOCK: i64 = 0x686f_6f6b_6661;
+/// So long a migration waits for a table. Nodes at work wait with it, so this is far below a lease, and below the second after
+/// which the server looks for deadlocks.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '800ms'";
+/// Before it is tried again, and how often.
+const LOCKED_PAUSE: Duration = Duration::from_millis(700);
+const LOCKED_MAX: u32 = 20;
 
 /// How far the schema of a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,16 +62,36 @@ pub(crate) async fn status(session: &Session) -> Result<SchemaStatus> {
     Ok(SchemaStatus { migrations: MIGRATIONS.iter().map(stand).collect() })
 }
 
-/// Brings the schema up to what this binary knows, while every other node waits.
+/// Brings the schema up to what this binary knows; others that want to migrate wait. Nodes at work go on.
 ///
 /// # Errors
-/// As [`status`].
+/// As [`status`], and when somebody keeps a table locked for too long.
 pub(crate) async fn migrate(session: &mut Session) -> Result<()> {
-    if status(session).await?.is_current() {
-        return Ok(());
+    let mut held_up = 0;
+    while !status(session).await?.is_current() {
+        match migrate_once(session).await {
+            Err(Error::Postgres(error)) if held_up < LOCKED_MAX && is_held_up(&error) => {
+                held_up += 1;
+                tracing::warn!(%error, "a table is in use: migrating it is tried again");
+                tokio::time::sleep(LOCKED_PAUSE).await;
+            }
+            outcome => outcome?,
+        }
     }
+    Ok(())
+}
+
+fn is_held_up(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED].contains(code))
+}
+
+/// Applies the next migration. Each is a transaction of its own: one that held a table while it waited for another would
+/// stand in a circle with the nodes at work, whose commits use several.
+async fn migrate_once(session: &mut Session) -> Result<()> {
     let tx = session.begin().await?;
     tx.one("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
+    // Everybody queues behind a lock that is waited for, the nodes at work among them.
+    tx.batch(LOCK_TIMEOUT).await?;
     let before = applied(&tx).await?;
     if before.is_empty() {
         tx.batch(
@@ -72,8 +102,8 @@ pub(crate) async fn migrate(session: &mut Session) -> Result<()> {
         )
         .await?;
     }
-    for migration in pending(MIGRATIONS, &before)? {
-        apply(&tx, migration).await?;
+    if let Some(next) = pending(MIGRATIONS, &before)?.first() {
+        apply(&tx, next).await?;
     }
     tx.commit().await
 }

@@ -14,6 +14,12 @@ use std::collections::HashMap;
 use tokio_postgres::types::Type;
 
 const HOUR_MS: i64 = 3_600_000;
+/// The place of a row that this node holds, locked, so that it stays there: nobody else changes a leased row but by taking
+/// the lease. Found by its key whatever the planner thinks, who would read all that is leased, and was, or the whole queue;
+/// that is why it is not `lease_owner = $1`.
+const PLACE: &str = "(SELECT ctid AS place FROM hookfast.queue
+     WHERE event = s.event AND endpoint = s.endpoint AND run = s.run
+       AND lease_owner IS NOT DISTINCT FROM $1 AND lease_no = s.lease_no LIMIT 1 FOR UPDATE) q";
 /// URLs whose number is kept in memory.
 const URLS_MAX: usize = 10_000;
 
@@ -378,15 +384,15 @@ impl EndColumns {
 
     fn write_from_queue<'a>(&'a self, statement: &mut Statement<'a>) {
         statement.part(
-            "qs AS MATERIALIZED (SELECT s.* FROM me, unnest(@, @, @, @, @, @, @, @, @)
-               AS s(event, endpoint, run, days, state, cause, tries, attempt, lease_no)),
-             qe AS (DELETE FROM hookfast.queue q USING qs s
-               WHERE q.event = s.event AND q.endpoint = s.endpoint AND q.run = s.run
-                 AND q.lease_owner = $1 AND q.lease_no = s.lease_no
+            &format!(
+                "qs AS MATERIALIZED (SELECT s.*, q.place FROM me, unnest(@, @, @, @, @, @, @, @, @)
+               AS s(event, endpoint, run, days, state, cause, tries, attempt, lease_no) CROSS JOIN LATERAL {PLACE}),
+             qe AS (DELETE FROM hookfast.queue q WHERE q.ctid = ANY (ARRAY(SELECT place FROM qs))
                RETURNING q.event, q.endpoint, q.run, q.retention_days, q.order_key, q.order_no),
              qd AS (INSERT INTO hookfast.deliveries (event, endpoint, run, retention_days, state, cause, tries, attempt)
                SELECT s.event, s.endpoint, s.run, s.days, s.state, s.cause, s.tries, s.attempt
-               FROM qs s JOIN qe USING (event, endpoint, run) ON CONFLICT DO NOTHING)",
+               FROM qs s JOIN qe USING (event, endpoint, run) ON CONFLICT DO NOTHING)"
+            ),
             &[
                 (&self.events, Type::UUID_ARRAY),
                 (&self.endpoints, Type::INT8_ARRAY),
@@ -409,8 +415,8 @@ impl WaitColumns {
             "qi AS (INSERT INTO hookfast.queue (event, endpoint, run, retention_days, due, tries, crashes, cause, manual)
                SELECT s.*, false FROM me, unnest(@, @, @, @, @, @, @, @)
                  AS s(event, endpoint, run, days, due, tries, crashes, cause)
-               WHERE NOT EXISTS (SELECT FROM hookfast.deliveries d
-                 WHERE d.event = s.event AND d.endpoint = s.endpoint AND d.run = s.run)
+               WHERE NOT EXISTS (SELECT FROM hookfast.deliveries d WHERE d.event = s.event AND d.endpoint = s.endpoint
+                 AND d.run = s.run AND d.retention_days = s.days)
                ON CONFLICT DO NOTHING)",
             &[
                 (&self.events, Type::UUID_ARRAY),
@@ -427,11 +433,13 @@ impl WaitColumns {
 
     fn write_from_queue<'a>(&'a self, statement: &mut Statement<'a>) {
         statement.part(
-            "qw AS (UPDATE hookfast.queue q SET due = s.due, tries = s.tries, crashes = s.crashes,
+            &format!(
+                "qp AS MATERIALIZED (SELECT s.*, q.place FROM me, unnest(@, @, @, @, @, @, @, @)
+               AS s(event, endpoint, run, due, tries, crashes, cause, lease_no) CROSS JOIN LATERAL {PLACE}),
+             qw AS (UPDATE hookfast.queue q SET due = s.due, tries = s.tries, crashes = s.crashes,
                  cause = coalesce(s.cause, q.cause), lease_owner = NULL
-               FROM me, unnest(@, @, @, @, @, @, @, @) AS s(event, endpoint, run, due, tries, crashes, cause, lease_no)
-               WHERE q.event = s.event AND q.endpoint = s.endpoint AND q.run = s.run
-                 AND q.lease_owner = $1 AND q.lease_no = s.lease_no RETURNING 1)",
+               FROM qp s WHERE q.ctid = s.place RETURNING 1)"
+            ),
             &[
                 (&self.events, Type::UUID_ARRAY),
                 (&self.endpoints, Type::INT8_ARRAY),

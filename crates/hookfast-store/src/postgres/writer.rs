@@ -4,7 +4,10 @@
 //! Nothing is answered or handed over before the commit is known. When its answer is lost the writer waits until the lost
 //! transaction has ended, and sends the same batch again: every part of it is idempotent.
 
-use super::accept::{self, AcceptBatch, Added, Answer, Asked, EventColumns, Item, Refused, Replies};
+mod left_out;
+
+use super::accept::{AcceptBatch, Added, EventColumns, Item, Replies};
+use super::changes::News;
 use super::connect::{Class, class_of};
 use super::db::{Run, Session};
 use super::inbox::Work;
@@ -240,85 +243,14 @@ impl Writer {
         if !placed.hand_over.is_empty() {
             shared.dispatch.hand_over(placed.hand_over);
         }
-        shared.queued(&placed.queued, placed.queued_numbers);
+        shared.queued(&placed.queued, placed.queued_numbers, News::Queued);
         if let Some(session) = &self.session {
-            missing::wake(&shared, session, &committed.promoted).await;
+            missing::wake(&shared, session, &committed.promoted, News::Queued).await;
         }
         if !settle.settlements.is_empty() {
             shared.dispatch.settled(settle.settlements);
         }
         Ok(rest)
-    }
-
-    /// Finds out why some events of a commit were not stored. Adds those to `stored` that are there all the same; the
-    /// others are answered, or (`None`) to be tried again.
-    async fn sort_out(&mut self, batch: &AcceptBatch, stored: &mut HashSet<Uuid>) -> Vec<(usize, Option<Answer>)> {
-        let missing: Vec<usize> =
-            (0..batch.items.len()).filter(|at| !stored.contains(&Uuid::from(batch.items[*at].event.id))).collect();
-        let asked: Vec<Asked<'_>> = missing.iter().map(|at| batch.asked(*at)).collect();
-        // Asked until there is an answer: they may be stored, and then nobody else delivers them.
-        let reasons = loop {
-            match self.ask(&asked).await {
-                Ok(reasons) => break reasons,
-                Err(error) if class_of(&error) == Class::Lost && !self.gives_up() => {
-                    self.shared.set_away(true);
-                    tokio::time::sleep(RECONNECT).await;
-                }
-                Err(error) => break refused(&asked, &error.into()),
-            }
-        };
-        let mut answers = Vec::new();
-        for (at, reason) in missing.into_iter().zip(reasons) {
-            match reason {
-                Refused::Stored => drop(stored.insert(batch.items[at].event.id.into())),
-                Refused::Answer(answer) => answers.push((at, Some(answer))),
-                Refused::Again => {
-                    self.shared.routes().forget(batch.items[at].event.app);
-                    answers.push((at, None));
-                }
-            }
-        }
-        answers
-    }
-
-    /// Why these events are not stored.
-    async fn ask(&mut self, asked: &[Asked<'_>]) -> Result<Vec<Refused>> {
-        if asked.is_empty() {
-            return Ok(Vec::new());
-        }
-        let reasons = async {
-            self.open().await?;
-            let Some(session) = &self.session else { return Err(Error::Busy) };
-            accept::why(session, asked).await
-        };
-        let reasons = reasons.await;
-        if reasons.is_err() {
-            self.lose();
-        }
-        reasons
-    }
-
-    /// Answers events whose key came before in their batch, now that the first one is stored. Those whose first was not
-    /// stored are to be tried.
-    async fn answer_repeats(&mut self, items: Vec<Item>, replies: &mut Replies) -> Vec<Item> {
-        let mut known = Vec::with_capacity(items.len());
-        for item in items {
-            match self.routes_of(item.event.app).await {
-                Ok(Some(app)) => known.push((item, app.no)),
-                Ok(None) => replies.put(&item, Err(PortError::NotFound { what: "application" })),
-                Err(error) => replies.put(&item, Err(error.into())),
-            }
-        }
-        let asked: Vec<Asked<'_>> = known.iter().map(|(item, app)| Asked { event: &item.event, app: *app }).collect();
-        let reasons = self.ask(&asked).await.unwrap_or_else(|error| refused(&asked, &error.into()));
-        let mut again = Vec::new();
-        for ((item, _), reason) in known.into_iter().zip(reasons) {
-            match reason {
-                Refused::Answer(answer) => replies.put(&item, answer),
-                Refused::Stored | Refused::Again => again.push(item),
-            }
-        }
-        again
     }
 
     /// The commit did not happen, and will not as it is.
@@ -487,11 +419,6 @@ impl Writer {
             session.discard();
         }
     }
-}
-
-/// Everybody hears this error.
-fn refused(asked: &[Asked<'_>], error: &PortError) -> Vec<Refused> {
-    asked.iter().map(|_| Refused::Answer(Err(error.clone()))).collect()
 }
 
 /// The one statement of a commit. It answers: is the fence held, was everything stored, what was, leased rows found.

@@ -8,7 +8,7 @@ use crate::sqlite::routes::{AppRoutes, Routed};
 use crate::sqlite::{codec, dedupe};
 use hookfast_core::delivery::DeliveryKey;
 use hookfast_core::limits::ROUTED_INLINE_MAX;
-use hookfast_core::model::{CallerKey, Endpoint, NewEvent, Route, Trigger};
+use hookfast_core::model::{CallerKey, Endpoint, Name, NewEvent, Route, Trigger};
 use hookfast_core::ports::{Accepted, Delivery, Hold, Outgoing, Wanted};
 use hookfast_core::{Error, EventId, UnixMs, ordering as core_ordering, routing};
 use rusqlite::OptionalExtension;
@@ -189,6 +189,8 @@ impl Writer<'_> {
             event.body.as_ref(),
             key.map(|key| key.key_hash),
             key.map(|key| key.body_hash),
+            event.origin.as_ref().map(|origin| origin.source.as_str()),
+            event.origin.as_ref().and_then(|origin| origin.by.as_ref()).map(Name::as_str),
         ])?;
         Ok(())
     }

@@ -98,7 +98,8 @@ impl Writer<'_> {
     }
 
     fn claim_one(&mut self, wanted: ClaimWanted, now: UnixMs) -> Result<Claim> {
-        let mut claim = Claim { endpoint: wanted.endpoint, deliveries: Vec::new(), next_due: None };
+        let mut claim =
+            Claim { endpoint: wanted.endpoint, deliveries: Vec::new(), next_due: None, elsewhere_until: None };
         let Some(no) = self.routes.number(self.conn, wanted.endpoint)? else { return Ok(claim) };
         let (rows, next_due) = self.due_rows(no, wanted.rows_max, now)?;
         claim.next_due = next_due;

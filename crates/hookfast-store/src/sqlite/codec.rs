@@ -6,7 +6,7 @@ pub(crate) use crate::columns::{
     signing_code, state_code, state_from,
 };
 use crate::{Error, Result, Sealer};
-use hookfast_core::model::{Application, Endpoint};
+use hookfast_core::model::{AppThrottle, Application, Endpoint};
 use hookfast_core::{AppId, EndpointId, OrgId, UnixMs};
 use rusqlite::Row;
 
@@ -17,7 +17,8 @@ pub(crate) const APPLICATION: &str =
 /// The columns that [`endpoint`] reads, in its order; `e` is the endpoint, `a` its application.
 pub(crate) const ENDPOINT: &str = "e.id, a.id, e.uid, e.url, e.description, e.version, e.disabled, e.event_types, \
      e.channels, e.throttle_rate, e.metadata, e.headers, e.secrets, e.signing, e.retry, e.timeout_ms, \
-     e.failing_since, e.created_at, e.updated_at, e.ordering_pointer, e.on_dead";
+     e.failing_since, e.created_at, e.updated_at, e.ordering_pointer, e.on_dead, \
+     a.throttle_rate, a.updated_at";
 
 /// An id from its 16 bytes.
 pub(crate) fn id_from(row: &Row<'_>, index: usize) -> Result<u128> {
@@ -62,6 +63,7 @@ pub(crate) fn endpoint(row: &Row<'_>, sealer: &Sealer) -> Result<Endpoint> {
         event_types: text(7)?,
         channels: text(8)?,
         throttle_rate: row.get(9)?,
+        app_throttle: AppThrottle { rate: row.get(21)?, as_of: UnixMs(row.get(22)?) },
         ordering_pointer: row.get(19)?,
         on_dead: text(20)?,
         metadata: text(10)?.unwrap_or_default(),

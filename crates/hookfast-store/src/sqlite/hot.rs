@@ -25,8 +25,8 @@ statements! {
     rollback: "ROLLBACK";
     incarnation: "SELECT value FROM meta WHERE key = 'incarnation'";
     event_insert: "INSERT INTO events (id, low, app, incarnation, retention_days, event_type, uid, body_hash, channels,
-        ordering_key, content_type, routed, body, key_hash, key_body)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+        ordering_key, content_type, routed, body, key_hash, key_body, source, accepted_by)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
     event_outgoing: "SELECT low, event_type, content_type, body, retention_days FROM events WHERE id = ?1";
     dedupe_find: dedupe::FIND;
     dedupe_insert: dedupe::INSERT;

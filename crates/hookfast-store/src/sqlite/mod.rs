@@ -75,6 +75,8 @@ pub struct SqliteConfig {
     pub settle_delay_ms: u64,
     /// Threads that read.
     pub readers: usize,
+    /// The words for what this process does, as lists show them; none for a command.
+    pub roles: Vec<String>,
 }
 
 impl SqliteConfig {
@@ -90,6 +92,7 @@ impl SqliteConfig {
             disk_reserve_bytes: 64 << 20,
             settle_delay_ms: 5,
             readers: 2,
+            roles: Vec::new(),
         }
     }
 }

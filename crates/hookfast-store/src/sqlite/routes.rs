@@ -117,7 +117,7 @@ fn load(conn: &Connection, sealer: &Sealer, app: AppId) -> Result<Option<AppRout
     let mut rows = statement.query([no])?;
     let mut endpoints = Vec::new();
     while let Some(row) = rows.next()? {
-        endpoints.push(Routed { no: row.get(21)?, endpoint: Arc::new(codec::endpoint(row, sealer)?) });
+        endpoints.push(Routed { no: row.get(23)?, endpoint: Arc::new(codec::endpoint(row, sealer)?) });
     }
     Ok(Some(AppRoutes { no, retention_days, endpoints }))
 }

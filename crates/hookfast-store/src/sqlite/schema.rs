@@ -10,6 +10,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "ordering", sql: include_str!("migrations/0002_ordering.sql") },
     Migration { version: 3, name: "emitters", sql: include_str!("migrations/0003_emitters.sql") },
     Migration { version: 4, name: "undelivered", sql: include_str!("migrations/0004_undelivered.sql") },
+    Migration { version: 5, name: "origins", sql: include_str!("migrations/0005_origins.sql") },
 ];
 
 /// Brings the schema up to what this binary knows.
@@ -79,7 +80,7 @@ mod tests {
         migrate(&conn).unwrap();
         migrate(&conn).unwrap();
         conn.execute("INSERT INTO migrations VALUES (999, 'future', x'00')", []).unwrap();
-        assert!(matches!(migrate(&conn), Err(Error::NewerSchema { found: 999, known: 4 })));
+        assert!(matches!(migrate(&conn), Err(Error::NewerSchema { found: 999, known: 5 })));
         conn.execute("DELETE FROM migrations WHERE version = 999", []).unwrap();
         conn.execute("UPDATE migrations SET checksum = x'00' WHERE version = 1", []).unwrap();
         assert!(matches!(migrate(&conn), Err(Error::ChangedMigration { version: 1 })));

@@ -14,6 +14,7 @@ use crate::failpoint;
 use crate::handoffs::Handoffs;
 use crate::sqlite::{Shared, disk};
 use crate::{Error, Result};
+use hookfast_core::model::AppThrottle;
 use hookfast_core::ports::{Dispatch, Settlement};
 use hookfast_core::{AppId, EndpointId, UnixMs};
 use rusqlite::Connection;
@@ -49,6 +50,8 @@ pub(crate) struct JobTx<'w> {
     pub(crate) directory_changed: bool,
     /// Applications whose routes changed.
     pub(crate) changed_apps: Vec<AppId>,
+    /// What an application allows its endpoints changed.
+    pub(crate) app_throttle: Option<(AppId, AppThrottle)>,
     /// Endpoints, by number, that the engine must see anew.
     pub(crate) changed: Vec<i64>,
     /// Endpoints that were deleted.
@@ -286,12 +289,13 @@ impl Writer<'_> {
             refused: begun.err(),
             directory_changed: false,
             changed_apps: Vec::new(),
+            app_throttle: None,
             changed: Vec::new(),
             removed: Vec::new(),
             queued: Vec::new(),
         };
         let finish = job(&mut tx);
-        let JobTx { directory_changed, changed_apps, changed, removed, queued, .. } = tx;
+        let JobTx { directory_changed, changed_apps, app_throttle, changed, removed, queued, .. } = tx;
         let committed = if finish.keep {
             failpoint::reach("job.before_commit");
             self.hot.commit.execute([]).map(|_| ()).map_err(Error::from)
@@ -307,6 +311,9 @@ impl Writer<'_> {
             shared.directory.forget();
         }
         if kept {
+            if let Some((app, throttle)) = app_throttle {
+                self.dispatch.app_throttle_changed(app, throttle);
+            }
             self.after_job(&changed_apps, &changed, &removed, &queued)?;
         }
         (finish.done)(committed.err());

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "this is test code: it fails by panicking")]
 
 use super::PostgresBackend;
-use hookfast_core::model::{CallerKey, Principal, Scope, Token};
+use hookfast_core::model::{CallerKey, Name, Principal, Scope, Token};
 use hookfast_core::ports::{EndpointPatch, HeadersChange, HealthMark, NewApplication, OnExisting, Order, Page};
 use hookfast_core::{ErrorKind, OrgId, TokenId};
 use hookfast_testkit::dispatch::Record;
@@ -126,9 +126,11 @@ fn what_one_node_ends_the_other_forgets() {
     Two::nodes(async |two| {
         let (world, there) = (&two.world, &two.second);
         let (org, app) = (OrgId::default_org(), world.app().await.id);
+        let id = TokenId::from_u128(world.ids.next(world.now()));
         let token = Token {
-            id: TokenId::from_u128(world.ids.next(world.now())),
+            id,
             name: "token".to_owned(),
+            caller: Name::of_token(id, "token"),
             hash: [5; 32],
             principal: Principal { org: org.clone(), scope: Scope::Org },
             created_at: world.now(),

@@ -1,11 +1,10 @@
-//! Order and throttles where several nodes accept, claim and settle at the same time: of each key one row is out, in the
-//! order in which they were accepted, and a throttled endpoint is in the hands of one node. Must not know how the store
-//! does it.
+//! Order where several nodes accept, claim and settle at the same time: of each key one row is out, in the order in which
+//! they were accepted. Must not know how the store does it.
 #![allow(clippy::unwrap_used, reason = "this is test code: it fails by panicking")]
 
 use super::own_duties::{PostgresWorld, another_node, in_a_world};
 use bytes::Bytes;
-use hookfast_core::delivery::{Cause, DeliveryState};
+use hookfast_core::delivery::Cause;
 use hookfast_core::model::{NewEvent, OnDead, Ordering};
 use hookfast_core::ports::{Accept, Claim, ClaimWanted, Delivery, EndpointPatch, Outcome, Queue, Settlement};
 use hookfast_core::{AppId, EndpointId, EventId};
@@ -35,17 +34,22 @@ fn key_of(delivery: &Delivery) -> Bytes {
     delivery.event.body.clone().unwrap()
 }
 
-async fn claim(world: &PostgresWorld, queue: &Arc<dyn Queue>, endpoint: EndpointId) -> Claim {
+pub(crate) async fn claim(world: &PostgresWorld, queue: &Arc<dyn Queue>, endpoint: EndpointId) -> Claim {
     claim_some(world, queue, endpoint, 100).await
 }
 
-async fn claim_some(world: &PostgresWorld, queue: &Arc<dyn Queue>, endpoint: EndpointId, rows_max: u32) -> Claim {
+pub(crate) async fn claim_some(
+    world: &PostgresWorld,
+    queue: &Arc<dyn Queue>,
+    endpoint: EndpointId,
+    rows_max: u32,
+) -> Claim {
     let wanted = vec![ClaimWanted { endpoint, rows_max }];
     queue.claim(wanted, world.now()).await.unwrap().remove(0)
 }
 
 /// The one delivery that a node is given; other nodes' rows may still have to become free.
-async fn claim_one(world: &PostgresWorld, queue: &Arc<dyn Queue>, endpoint: EndpointId) -> Delivery {
+pub(crate) async fn claim_one(world: &PostgresWorld, queue: &Arc<dyn Queue>, endpoint: EndpointId) -> Delivery {
     let given = eventually("a row to be given", async || claim_some(world, queue, endpoint, 1).await.deliveries.pop());
     given.await
 }
@@ -193,53 +197,5 @@ fn a_delivery_that_dies_while_order_is_changed_holds_up_nothing_for_ever() {
             other.endpoints.delete_endpoint(app, endpoint).await.unwrap();
         }
         other.close().await;
-    });
-}
-
-#[test]
-fn a_throttled_endpoint_is_in_the_hands_of_one_node_until_that_one_ends() {
-    in_a_world(Grants::None, async |world| {
-        let other = another_node(&world).await;
-        let app = world.app().await.id;
-        let endpoint = world.endpoint_with(app, |new| new.throttle_rate = Some(10)).await.id;
-        for _ in 0..10 {
-            world.accept_plain(app).await;
-        }
-        let owner = claim_one(&world, &other.queue, endpoint).await;
-        other.queue.settle(vec![world.delivered(&owner)]);
-        for _ in 0..3 {
-            let claim = claim_some(&world, &world.store().queue, endpoint, 2).await;
-            assert!(claim.deliveries.is_empty(), "another node owns it");
-            assert_eq!(claim.next_due, Some(world.now().plus_ms(1_000)));
-            assert_eq!(claim_some(&world, &other.queue, endpoint, 2).await.deliveries.len(), 2);
-        }
-        let nodes = world.store().maintenance.nodes().await.unwrap();
-        let duties: Vec<_> = nodes.iter().map(|node| node.duties.as_slice()).collect();
-        assert_eq!(duties, [["throttles: 1".to_owned()].as_slice(), &[]]);
-        other.close().await;
-        world.clock.advance_ms(1_000);
-        let taken = claim_one(&world, &world.store().queue, endpoint).await;
-        assert_ne!(taken.key, owner.key);
-        // Without its throttle it is everybody's again.
-        let third = another_node(&world).await;
-        let patch = EndpointPatch { throttle_rate: Some(None), ..EndpointPatch::default() };
-        world.settle(vec![world.untried(&taken, Outcome::Wait { due: world.now() })]).await;
-        assert!(claim(&world, &third.queue, endpoint).await.deliveries.is_empty());
-        world.store().endpoints.update_endpoint(app, endpoint, patch).await.unwrap();
-        world.clock.advance_ms(1_000);
-        claim_one(&world, &third.queue, endpoint).await;
-        // What is left of a deleted endpoint goes.
-        world.store().endpoints.delete_endpoint(app, endpoint).await.unwrap();
-        third.close().await;
-        let is_cancelled = async || {
-            world.run_all_duties().await;
-            (world.ground().psql("SELECT count(*) FROM hookfast.queue").unwrap() == "0").then_some(())
-        };
-        eventually("the rows of an ended node to be free", is_cancelled).await;
-        assert_eq!(world.state(app, taken.key.event, endpoint).await, DeliveryState::Cancelled);
-        world.clock.advance_ms(700_000);
-        world.run_all_duties().await;
-        let left = "SELECT count(*) FROM hookfast.duties WHERE name LIKE 'throttle%'";
-        assert_eq!(world.ground().psql(left).unwrap(), "0");
     });
 }

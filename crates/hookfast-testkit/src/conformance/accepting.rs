@@ -4,7 +4,7 @@ use crate::{Backend, Grants, World};
 use bytes::Bytes;
 use hookfast_core::delivery::DeliveryState;
 use hookfast_core::limits::ROUTED_INLINE_MAX;
-use hookfast_core::model::{NewEvent, Trigger};
+use hookfast_core::model::{Name, NewEvent, Origin, Trigger};
 use hookfast_core::ports::{Duty, Hold};
 use hookfast_core::{AppId, EndpointId, EventId};
 use std::collections::HashSet;
@@ -43,6 +43,35 @@ pub async fn accepted_events_survive_a_restart_byte_for_byte<B: Backend>() {
         assert_eq!(kept.channels, sent.channels);
         assert_eq!(kept.content_type, sent.content_type);
         assert_eq!(kept.body, Some(sent.body));
+    }
+}
+
+/// Where an event came in and by whom is kept with it, also that nobody said; a repeat changes nothing of it.
+pub async fn the_origin_of_an_event_is_kept_and_stays_that_of_the_first<B: Backend>() {
+    let mut world = World::<B>::new(Grants::None).await;
+    let app = world.app().await.id;
+    let longest = || Name::new(&"ü".repeat(100));
+    let origins = [
+        None,
+        Some(Origin::of("emitter:demo")),
+        Some(Origin { source: Name::new("api"), by: Some(Name::new("tok_1 (ci)")) }),
+        Some(Origin { source: longest(), by: Some(longest()) }),
+    ];
+    let event = |n: usize, origin: &Option<Origin>| NewEvent {
+        uid: Some(format!("uid-{n}")),
+        origin: origin.clone(),
+        ..world.event(app)
+    };
+    let events = origins.iter().enumerate().map(|(n, origin)| event(n, origin)).collect();
+    assert!(world.store().accept.accept(events).await.iter().all(Result::is_ok));
+    for n in 0..origins.len() {
+        let repeat = world.try_accept(event(n, &Some(Origin::of("kafka:orders")))).await.unwrap();
+        assert!(repeat.repeat);
+    }
+    world.restart().await;
+    for (n, origin) in origins.iter().enumerate() {
+        let kept = world.store().reading.event(app, &format!("uid-{n}")).await.unwrap();
+        assert_eq!(kept.origin, *origin);
     }
 }
 

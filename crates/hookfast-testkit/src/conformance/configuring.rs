@@ -3,7 +3,9 @@
 use crate::world::{eventually, new_application, new_endpoint};
 use crate::{Backend, Grants, World};
 use hookfast_core::limits::{ENDPOINT_HEADERS_MAX, OLD_SECRETS_MAX};
-use hookfast_core::model::{Disabled, Endpoint, EndpointSecrets, EventType, OnDead, Ordering, SecretText, Signing};
+use hookfast_core::model::{
+    AppThrottle, Disabled, Endpoint, EndpointSecrets, EventType, OnDead, Ordering, SecretText, Signing,
+};
 use hookfast_core::ports::{
     ApplicationPatch, EndpointPatch, EventTypePatch, HeadersChange, HealthMark, NewApplication, OnExisting,
 };
@@ -131,6 +133,7 @@ pub async fn an_endpoint_is_kept_whole<B: Backend>() {
         event_types: Some(vec!["a".to_owned(), "b".to_owned()]),
         channels: Some(vec!["eu".to_owned()]),
         throttle_rate: Some(9),
+        app_throttle: AppThrottle { rate: None, as_of: world.now() },
         ordering: Some(Ordering { pointer: Some("/data/id".to_owned()), on_dead: OnDead::Skip }),
         metadata: map(&[("k", "v")]),
         headers: map(&[("authorization", "Bearer s3cret")]),

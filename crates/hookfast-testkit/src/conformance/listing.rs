@@ -3,7 +3,7 @@
 use crate::paging::check;
 use crate::world::{any_attempt, any_event, first_page, new_application};
 use crate::{Backend, Grants, World};
-use hookfast_core::delivery::DeliveryState;
+use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::model::EventType;
 use hookfast_core::ports::{Duty, EndedFilter, NewApplication, OnExisting, Order, PageOf};
 use hookfast_core::{AttemptId, EndpointId, EventId, OrgId, UnixMs};
@@ -186,16 +186,25 @@ pub async fn ended_deliveries_page_both_ways<B: Backend>() {
     let mut all = [dead.as_slice(), &delivered].concat();
     all.sort();
     let reading = &world.store().reading;
-    let states = [(Some(DeliveryState::Dead), &dead), (Some(DeliveryState::Delivered), &delivered), (None, &all)];
-    for (state, expected) in states {
+    let filters = [
+        (Some(DeliveryState::Dead), None, &dead),
+        (Some(DeliveryState::Delivered), None, &delivered),
+        (None, Some(Cause::Ok), &delivered),
+        (None, None, &all),
+    ];
+    for (state, cause, expected) in filters {
         check(expected, &BOTH, async |page| {
-            let filter = EndedFilter { state, after: UnixMs(0), before: UnixMs(i64::MAX) };
+            let filter = EndedFilter { state, cause, after: UnixMs(0), before: UnixMs(i64::MAX) };
             keys(reading.ended(app, endpoint, filter, page).await.unwrap(), |one| one.ended)
         })
         .await;
     }
-    let filter = EndedFilter { state: Some(DeliveryState::Cancelled), after: UnixMs(0), before: UnixMs(i64::MAX) };
-    assert!(reading.ended(app, endpoint, filter, first_page()).await.unwrap().items.is_empty());
-    let filter = EndedFilter { state: None, after: UnixMs(0), before: UnixMs(1) };
-    assert!(reading.ended(app, endpoint, filter, first_page()).await.unwrap().items.is_empty());
+    let every = EndedFilter { state: None, cause: None, after: UnixMs(0), before: UnixMs(i64::MAX) };
+    for filter in [
+        EndedFilter { state: Some(DeliveryState::Cancelled), ..every.clone() },
+        EndedFilter { state: Some(DeliveryState::Dead), cause: Some(Cause::Dns), ..every.clone() },
+        EndedFilter { before: UnixMs(1), ..every },
+    ] {
+        assert!(reading.ended(app, endpoint, filter, first_page()).await.unwrap().items.is_empty());
+    }
 }

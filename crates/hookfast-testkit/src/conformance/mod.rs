@@ -17,6 +17,7 @@ pub mod recovering;
 pub mod replaying;
 pub mod routing;
 pub mod settling;
+pub mod throttling;
 pub mod tokens;
 pub mod too_many;
 
@@ -45,6 +46,7 @@ macro_rules! conformance_suite {
         $crate::conformance_suite! { @modules $backend, true;
             accepting {
                 accepted_events_survive_a_restart_byte_for_byte
+                the_origin_of_an_event_is_kept_and_stays_that_of_the_first
                 a_delivery_with_a_slot_is_handed_over
                 a_delivery_without_a_slot_is_a_row_that_can_be_claimed
                 no_slot_is_lost_when_some_are_refused
@@ -141,6 +143,10 @@ macro_rules! conformance_suite {
                 a_rotated_secret_signs_until_its_grace_ends
                 event_types_are_kept_archived_and_brought_back
                 health_marks_survive_a_restart
+            }
+            throttling {
+                the_throttle_of_an_application_is_told_and_is_part_of_its_endpoints
+                rows_under_a_throttle_are_given_to_the_node_that_asks
             }
             tokens {
                 a_token_is_found_by_its_hash

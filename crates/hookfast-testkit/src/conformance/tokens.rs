@@ -1,13 +1,15 @@
 //! Promises of `Tokens`: found by hash while they live, dead at once when revoked.
 
 use crate::{Backend, Grants, World};
-use hookfast_core::model::{Principal, Scope, Token};
+use hookfast_core::model::{Name, Principal, Scope, Token};
 use hookfast_core::{ErrorKind, OrgId, TokenId, UnixMs};
 
 fn token<B: Backend>(world: &World<B>, hash: u8, expires_at: Option<UnixMs>) -> Token {
+    let (id, name) = (TokenId::from_u128(world.ids.next(world.now())), format!("token {hash}"));
     Token {
-        id: TokenId::from_u128(world.ids.next(world.now())),
-        name: format!("token {hash}"),
+        id,
+        caller: Name::of_token(id, &name),
+        name,
         hash: [hash; 32],
         principal: Principal { org: OrgId::default_org(), scope: Scope::Org },
         created_at: world.now(),

@@ -17,6 +17,8 @@ pub struct PostgresServer {
     postmaster: Option<Daemon>,
     home: TempDir,
     port: u16,
+    /// Beside those that every server here has.
+    settings: Vec<String>,
 }
 
 impl PostgresServer {
@@ -30,12 +32,25 @@ impl PostgresServer {
         Self::start_in(&std::env::temp_dir())
     }
 
+    /// The same with settings, as `max_connections=15`.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`].
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Option<Self> {
+        Self::make(&std::env::temp_dir(), settings)
+    }
+
     /// The same with its files below this directory, which every user must be let through.
     ///
     /// # Panics
     /// As [`PostgresServer::start`].
     #[must_use]
     pub fn start_in(dir: &Path) -> Option<Self> {
+        Self::make(dir, &[])
+    }
+
+    fn make(dir: &Path, settings: &[&str]) -> Option<Self> {
         if let Some(missing) = programs::missing(&["initdb", "postgres", "psql"]) {
             skip(&format!("no PostgreSQL: {missing}"));
             return None;
@@ -44,12 +59,17 @@ impl PostgresServer {
         let mut initdb = programs::command("initdb");
         initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--wal-segsize=1", "-D"]);
         programs::output(initdb.arg(home.path().join("data"))).unwrap();
-        Some(Self::of(home))
+        Some(Self::begin(home, settings))
     }
 
     /// Starts the cluster that lies in `home`.
     pub(super) fn of(home: TempDir) -> Self {
-        let mut server = Self { postmaster: None, home, port: programs::free_port() };
+        Self::begin(home, &[])
+    }
+
+    fn begin(home: TempDir, settings: &[&str]) -> Self {
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut server = Self { postmaster: None, home, port: programs::free_port(), settings };
         server.restart();
         server
     }
@@ -82,7 +102,9 @@ impl PostgresServer {
             "shared_preload_libraries=pg_stat_statements",
             "wal_level=replica",
         ];
-        args.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
+        // The last of two is in force.
+        let settings = settings.into_iter().chain(self.settings.iter().map(String::as_str));
+        args.extend(settings.flat_map(|setting| ["-c".to_owned(), setting.to_owned()]));
         Daemon::start("postgres", &args, "QUIT", &self.home.path().join("log"))
     }
 

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use hookfast_core::AppId;
 use hookfast_core::OrgId;
 use hookfast_core::address::AddressRules;
+use hookfast_core::model::Origin;
 use hookfast_core::ports::{Admission, Consume, Intake, NewApplication, OnExisting};
 use hookfast_intake::{
     ConsumerConfig, ConsumerMetrics, ConsumerPorts, ConsumerTask, Decoder, EnvelopeDecoder, InvoiceDecoder,
@@ -84,7 +85,8 @@ impl Sources {
         let app = application(store, &format!("kafka.{}", config.kafka.topic)).await?;
         let body_bytes_max = size(config.server.body_bytes_max);
         let (ids, clock) = (Arc::clone(&around.ids), Arc::clone(&around.clock));
-        let invoices = InvoiceDecoder::new(app, ids, clock, body_bytes_max);
+        let origin = Origin::of(&format!("kafka:{}", config.kafka.topic));
+        let invoices = InvoiceDecoder::new(app, ids, clock, body_bytes_max, origin);
         let metrics = ConsumerMetrics::default();
         metrics.register(registry);
         let kafka = &config.kafka;

@@ -10,7 +10,7 @@ use hookfast_core::ports::{
     Queue, Reading, Replays, Tokens,
 };
 use hookfast_core::{Clock, ErrorKind, IdGenerator};
-use hookfast_store::postgres::{PostgresConfig, PostgresStore};
+use hookfast_store::postgres::{Inspection, PostgresConfig, PostgresStore};
 use hookfast_store::sqlite::{DirLock, SqliteConfig, SqliteStore, inspect, schema_known};
 use hookfast_store::{Blame, Copied, CopyProgress, Error, Result};
 use std::sync::Arc;
@@ -86,7 +86,8 @@ pub(super) async fn open(
 ) -> Result<StorePorts> {
     match &config.store.url {
         None => {
-            let store = SqliteStore::open(sqlite(config), clock, ids, dispatch, Arc::new(give_up))?;
+            let sqlite = SqliteConfig { roles: words(roles), ..sqlite(config) };
+            let store = SqliteStore::open(sqlite, clock, ids, dispatch, Arc::new(give_up))?;
             Ok(StorePorts::of(store, SqliteStore::close, None))
         }
         Some(url) => {
@@ -143,6 +144,12 @@ pub(crate) async fn schema(config: &Config) -> anyhow::Result<Schema> {
         counted.map(|(version, _, _)| *version).max().unwrap_or(0)
     };
     Ok(Schema { of: "PostgreSQL".into(), found: newest(true), known: newest(false) })
+}
+
+/// What the database of the configuration and its server are like; `None` where the store is a directory.
+pub(crate) async fn inspect_database(config: &Config, clock: &dyn Clock) -> anyhow::Result<Option<Inspection>> {
+    let Some(url) = &config.store.url else { return Ok(None) };
+    PostgresStore::inspect(&postgres(config, url, Roles::NONE), clock).await.map(Some).map_err(failure)
 }
 
 /// Brings the schema of the configured store up to date.
@@ -206,6 +213,10 @@ pub(crate) fn node_name(config: &Config, roles: Roles) -> String {
     format!("{kind}{host} pid {}", std::process::id())
 }
 
+fn words(roles: Roles) -> Vec<String> {
+    roles.words().into_iter().map(str::to_owned).collect()
+}
+
 fn sqlite(config: &Config) -> SqliteConfig {
     SqliteConfig {
         secret_key: config.store.secret_key.clone(),
@@ -228,6 +239,7 @@ fn postgres(config: &Config, url: &SecretText, roles: Roles) -> PostgresConfig {
         migrate: config.store.migrate == Migrate::Auto,
         lease_ms: config.store.lease_ms,
         delivers: roles.engine,
+        roles: words(roles),
         ..PostgresConfig::new(url.clone())
     }
 }

@@ -1,7 +1,7 @@
 //! `hookfast send`: posts one event, and follows it to its end if asked. Knows hookfast only through the API.
 
-use super::print_line;
 use super::token::parse_duration;
+use super::{nodes, print_line};
 use crate::client::{Api, Target, segment};
 use crate::exit::{Exit, Failure};
 use bytes::Bytes;
@@ -94,8 +94,11 @@ fn message(args: &Args) -> anyhow::Result<Bytes> {
 }
 
 async fn send(api: &Api, args: &Args, body: Bytes) -> anyhow::Result<ExitCode> {
-    if args.wait && !api.delivers() {
-        let why = "--wait: no server runs on this store, so nothing is delivered; start one with `hookfast serve`";
+    // A server at a URL takes what it is sent, whoever delivers it: only who waits asks.
+    let is_asked = args.wait || api.own_node().is_some();
+    let lacking = if is_asked { nodes::lacking(api, nodes::ENGINE).await } else { None };
+    if let Some(lacking) = lacking.as_ref().filter(|_| args.wait) {
+        let why = format!("--wait: {lacking}, so nothing is delivered; start one with `hookfast serve`");
         return Err(Failure::new(Exit::Usage, why));
     }
     if args.create {
@@ -108,8 +111,8 @@ async fn send(api: &Api, args: &Args, body: Bytes) -> anyhow::Result<ExitCode> {
     if !args.json {
         print_line(&id)?;
     }
-    if !api.delivers() {
-        eprintln!("kept; no server runs on this store: it is delivered when `hookfast serve` starts");
+    if let Some(lacking) = lacking {
+        eprintln!("kept; {lacking}: it is delivered when `hookfast serve` starts");
     }
     let ends = if args.wait { Some(follow(api, &app, &id, args.timeout).await?) } else { None };
     if args.json {

@@ -12,7 +12,6 @@ use axum::body::Body;
 use bytes::Bytes;
 use hookfast_core::OrgId;
 use hookfast_core::model::{Principal, Scope};
-use hookfast_core::ports::NodeState;
 use hookfast_http::Access;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
@@ -36,8 +35,6 @@ pub(super) struct Here {
     router: Router,
     /// What this process calls itself on the store.
     name: String,
-    /// The store is shared with nodes, of which one at least is alive.
-    has_others: bool,
 }
 
 /// Opens the shared store; else connects to the server that holds the directory, or takes the directory.
@@ -77,24 +74,12 @@ impl Here {
     async fn over(ground: Ground, config: &Config) -> anyhow::Result<Self> {
         let node = ground.command(config).await?;
         let name = node_name(config, Roles::NONE);
-        let mut has_others = false;
-        if config.store.url.is_some() {
-            let nodes = match node.api() {
-                Some(state) => state.ports.maintenance.nodes().await.unwrap_or_default(),
-                None => Vec::new(),
-            };
-            has_others = nodes.iter().any(|node| node.state == NodeState::Alive && node.name != name);
-        }
         let router = node.routes(Access::Trusted(owner()));
-        Ok(Self { node, router, name, has_others })
+        Ok(Self { node, router, name })
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    pub(super) fn has_others(&self) -> bool {
-        self.has_others
     }
 
     pub(super) async fn call(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {

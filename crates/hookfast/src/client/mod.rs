@@ -113,14 +113,6 @@ impl Api {
         Self { transport: Transport::Socket(socket::Socket::to_control_socket(path)) }
     }
 
-    /// Somebody delivers what is accepted here. `false` while no server runs on the store.
-    pub(crate) fn delivers(&self) -> bool {
-        match &self.transport {
-            Transport::Socket(_) => true,
-            Transport::Here(here) => here.has_others(),
-        }
-    }
-
     /// What this command calls itself on the store, where it uses the store itself.
     pub(crate) fn own_node(&self) -> Option<&str> {
         match &self.transport {

@@ -1,13 +1,14 @@
 //! Nodes behind pgbouncer, which gives each transaction another session: without prepared statements and notifications
 //! everything is as it is without it.
 
-use crate::cluster::{Cluster, more};
+use crate::cluster::{Cluster, goes_on, more};
 use crate::rig::seeded;
 use crate::talk::{call, send, standing, until_state};
 use hookfast_lab::client::{ApplicationIn, EndpointIn};
 use hookfast_lab::receiver::Behaviour;
 use hookfast_testkit::postgres::{PgBouncer, TestDatabase, database};
 use serde_json::{Value, json};
+use std::time::Instant;
 
 const THROUGH: [(&str, &str); 2] = [("HOOKFAST_STORE__PREPARED", "false"), ("HOOKFAST_STORE__NOTIFICATIONS", "false")];
 
@@ -59,9 +60,11 @@ async fn nodes_behind_a_pooler_lose_nothing_under_kill_9() {
     let Some((_database, _bouncer, mut cluster)) = behind_a_pooler(2, &behaviours).await else { return };
     let mut random = seeded();
     let loads = cluster.load(4);
-    for _ in 0..4 {
+    let (mut kills, started) = (0, Instant::now());
+    while goes_on(kills * 2, started) {
         more(&loads, 1 + random.u64(..50)).await;
         cluster.kill_and_restart(random.usize(..cluster.nodes())).await;
+        kills += 1;
     }
     more(&loads, 50).await;
     cluster.assert_sound(loads).await;

@@ -172,6 +172,8 @@ async fn a_broker_that_is_killed_loses_nothing_that_was_accepted() {
     }
     more(&loads, 200).await;
     cluster.assert_sound(loads).await;
+    let by = database.psql("SELECT DISTINCT source, accepted_by LIKE 'tok\\_%' FROM hookfast.events").unwrap();
+    assert_eq!(by.trim(), "api|t", "the log keeps who sent an event");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,10 +184,14 @@ async fn poison_becomes_a_dead_letter_with_its_cause_and_a_replay_brings_it_back
     line.append(Some("e1"), "not JSON".to_owned(), &[]).await;
     line.append(None, event(2, 2), &[]).await;
     // The newest of its invoice comes first.
-    line.append(Some("e21"), event(21, 90), &[]).await;
+    line.append(Some("e21"), event(21, 90), &[("source", "shop")]).await;
     line.append(Some("e11"), event(11, 10), &[("retry_count", "many"), ("trace", "t")]).await;
     let server = Server::start(line.node(0, &[])).await.unwrap();
     until_stored(&database, 4).await;
+    let sources = database.psql("SELECT uid, source FROM hookfast.events ORDER BY uid").unwrap();
+    let read = format!("kafka:{}", line.topic);
+    let wanted = [("e1", read.as_str()), ("e11", &read), ("e2", &read), ("e21", "receiver:shop")];
+    assert!(sources.lines().eq(wanted.map(|(uid, source)| format!("{uid}|{source}"))), "{sources}");
     // The same id with another body, whose header cannot be read.
     line.append(Some("e1"), event(1, 5), &[("retry_count", "a lot"), ("trace", "t")]).await;
     let config = server.config().clone();

@@ -77,6 +77,30 @@ async fn dead_letters_are_listed_shown_counted_and_replayed() {
     shop.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_of_one_cause_come_page_by_page_whatever_lies_between() {
+    let shop = Shop::start().await;
+    let mixed = shop.done(&format!("endpoint create {} --uid mixed", shop.receiver.url("/mixed")));
+    let mut refused = Vec::new();
+    for number in 0..9 {
+        let is_refused = number % 3 == 0;
+        shop.receiver.behave("/mixed", if is_refused { Behaviour::Status(404) } else { Behaviour::Reset });
+        let event = shop.done(&format!("send --app shop --type a.b --id mixed-{number}"));
+        shop.until_state(&event, "dead").await;
+        if is_refused {
+            refused.insert(0, (event, mixed.clone()));
+        }
+    }
+    let first = shop.json("dlq list mixed --cause status --limit 2");
+    assert_eq!((rows(&first).as_slice(), &first["done"]), (&refused[..2], &json!(false)), "{first}");
+    let next = first["iterator"].as_str().unwrap();
+    let rest = shop.json(&format!("dlq list mixed --cause status --limit 2 --iterator {next}"));
+    assert_eq!((rows(&rest).as_slice(), &rest["done"]), (&refused[2..], &json!(true)), "{rest}");
+    assert_eq!(rows(&shop.json("dlq list --cause status")), refused);
+    shop.fails("dlq list mixed --cause bad_luck", 2, "cause");
+    shop.end().await;
+}
+
 /// How often each event arrived.
 fn arrivals(shop: &Shop) -> HashMap<String, usize> {
     let mut times = HashMap::new();

@@ -13,7 +13,7 @@ use std::path::Path;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// The exit code, and level, finding and advice of one check.
-fn doctor(dir: &Path, words: &[&str]) -> (i32, impl Fn(&str) -> (String, String, String) + use<>) {
+pub(crate) fn doctor(dir: &Path, words: &[&str]) -> (i32, impl Fn(&str) -> (String, String, String) + use<>) {
     let listen = ["--listen", "127.0.0.1:0"];
     let listen = if words.contains(&"--listen") { &[][..] } else { &listen[..] };
     let words = [&["doctor", "--json", "--data-dir", path(dir)], listen, words].concat();

@@ -77,7 +77,7 @@ async fn receiver() -> Receiver {
 }
 
 /// The same whenever it is made: times, ids, ports and durations are those of an example.
-fn normalised(told: &str) -> String {
+pub(crate) fn normalised(told: &str) -> String {
     let mut out = String::new();
     for line in told.lines() {
         let words: Vec<String> = line.split(' ').map(normal_word).collect();
@@ -220,6 +220,21 @@ async fn an_event_is_found_by_what_people_have_at_hand() {
     assert!(error.contains("name one with --app: ") && error.contains("shop"), "{error}");
     place.done(&["explain", &event]);
     place.done(&["explain", "invoice-17", "--app", "sh"]);
+    place.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sent_an_event_and_through_which_source_is_told() {
+    let place = Place::start(&[]).await;
+    let config = place.server.config().clone();
+    let made: Value = serde_json::from_str(&place.done(&["token", "create", "--name", "ci", "--json"])).unwrap();
+    let (token, id) = (made["token"].as_str().unwrap(), made["id"].as_str().unwrap());
+    let words = ["send", "--app", "shop", "--create", "--type", "a"];
+    let event = place.done(&[&words[..], &["--url", &config.url(), "--token", token]].concat());
+    let told = place.explain(&event);
+    assert!(told.ends_with(&format!(" through api by token {id} (ci).")), "{told}");
+    let told = place.explain(&place.done(&words));
+    assert!(told.ends_with(" through cli."), "{told}");
     place.end().await;
 }
 

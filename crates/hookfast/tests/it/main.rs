@@ -13,10 +13,12 @@ mod dead_letters;
 mod deploy;
 mod disk;
 mod doctor;
+mod doctor_postgres;
 mod explain;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod faults;
+mod guides;
 #[cfg(feature = "kafka")]
 mod handlers;
 mod lives;
@@ -38,5 +40,6 @@ mod sender;
 mod signature;
 mod talk;
 mod things;
+mod throttling;
 mod trouble;
 mod verifying;

@@ -1,31 +1,21 @@
-//! Endpoints that keep order and endpoints with a throttle, end to end: each key arrives in its order through failures and
-//! kills, a rate is kept and used second by second, and nothing is lost by either.
+//! Endpoints that keep order, end to end: each key arrives in its order through failures and kills, and nothing is lost.
 
 use crate::cluster::Cluster;
 use crate::rig::{Rig, seeded};
 use crate::talk::{call, until_state};
+use hookfast_lab::EventKey;
 use hookfast_lab::client::Client;
 use hookfast_lab::journal::PathId;
-use hookfast_lab::load::{self, LoadConfig, LoadReport, Pace, Progress};
 use hookfast_lab::receiver::Behaviour;
-use hookfast_lab::{EventKey, LabClock};
 use hookfast_testkit::postgres::PostgresServer;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 const KEYS: usize = 20;
 const EVENTS_PER_KEY: usize = 50;
-/// Deliveries per second, and events per second offered.
-const RATE: u64 = 100;
-const OFFERED: f64 = 1_000.0;
-/// A wait for a processor that a throttle feels.
-const STALL_US: u64 = 25_000;
-/// How often the throttle is measured at most.
-const GOES: u64 = 4;
 
 async fn patch(rig: &Rig, endpoint: usize, change: Value) {
     let path = format!("/api/v1/app/{}/endpoint/{}", rig.app, rig.expected[endpoint].endpoint);
@@ -57,7 +47,7 @@ async fn produce(clients: Vec<Arc<Client>>, app: String, key: usize) -> Vec<Even
 }
 
 /// Waits until so many different events were accepted at a path.
-async fn until_accepted(rig: &Rig, path: PathId, count: usize) {
+pub(crate) async fn until_accepted(rig: &Rig, path: PathId, count: usize) {
     let (mut seen, mut read) = (HashSet::new(), 0);
     let start = Instant::now();
     while seen.len() < count {
@@ -154,118 +144,5 @@ async fn a_dead_letter_holds_up_its_key_until_it_is_resent() {
     client.resend(&rig.app, &first, &endpoint).await.unwrap();
     for event in [&first, &second] {
         until_state(&client, &rig.app, event, &endpoint, "delivered").await;
-    }
-}
-
-/// Offers ten times the rate for six seconds, in equal parts to each of these servers.
-async fn offer(rig: &Rig, listening: &[SocketAddr], first_number: u64) -> Vec<LoadReport> {
-    let mut parts = JoinSet::new();
-    for (first_number, at) in (first_number..).step_by(1 << 24).zip(listening) {
-        let config = LoadConfig {
-            pace: Pace::Open { per_second: OFFERED / listening.len() as f64, seconds: 6.0 },
-            connections: 64,
-            clock: rig.clock,
-            first_number,
-            ..LoadConfig::new(at.to_string(), rig.token.clone(), vec![rig.app.clone()])
-        };
-        parts.spawn(load::run(config, Arc::new(Progress::default())));
-    }
-    parts.join_all().await.into_iter().map(Result::unwrap).collect()
-}
-
-/// When this machine kept the tests waiting for a processor for longer than a throttle makes up for, in µs since the
-/// epoch. The server shares it: what it missed then says nothing about its throttle.
-struct Stalls {
-    seen: Arc<Mutex<Vec<u64>>>,
-    beats: JoinHandle<()>,
-}
-
-impl Stalls {
-    fn watch(clock: LabClock) -> Self {
-        let seen: Arc<Mutex<Vec<u64>>> = Arc::default();
-        let noted = Arc::clone(&seen);
-        let beats = tokio::spawn(async move {
-            let mut last_us = clock.now_us();
-            loop {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                let now_us = clock.now_us();
-                if now_us - last_us > STALL_US {
-                    noted.lock().unwrap().push(now_us);
-                }
-                last_us = now_us;
-            }
-        });
-        Self { seen, beats }
-    }
-
-    fn any_within(&self, from_us: u64, to_us: u64) -> bool {
-        self.seen.lock().unwrap().iter().any(|at_us| (from_us..to_us + STALL_US).contains(at_us))
-    }
-}
-
-impl Drop for Stalls {
-    fn drop(&mut self) {
-        self.beats.abort();
-    }
-}
-
-/// Arrivals at a path in each of the five seconds after the first, and whether the machine was calm then.
-fn per_second(rig: &Rig, path: PathId, from_us: u64, stalls: &Stalls) -> Vec<(u64, bool)> {
-    let entries = rig.receiver.journal().entries();
-    let second = |number: u64| {
-        let (from_us, to_us) = (from_us + number * 1_000_000, from_us + (number + 1) * 1_000_000);
-        let here = entries.iter().filter(|entry| entry.path == path && (from_us..to_us).contains(&entry.at_us));
-        (here.count() as u64, !stalls.any_within(from_us, to_us))
-    };
-    (1..6).map(second).collect()
-}
-
-/// A go in which every second is in range proves it. None is needed on a machine that was never calm; on a calm one no
-/// second may be out of range in every go.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_throttle_is_kept_and_used_in_every_second_loses_nothing_and_leaves_others_alone() {
-    let rig = Rig::start(&[Behaviour::Ok, Behaviour::Ok], &[]).await;
-    assert_throttled(&rig, &[rig.config.listen]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_nodes_keep_a_throttle_together() {
-    let Some(postgres) = PostgresServer::start() else { return };
-    let cluster = Cluster::start(&postgres.url(), 2, &[Behaviour::Ok, Behaviour::Ok], &[]).await;
-    assert_throttled(&cluster.rig, &cluster.listening()).await;
-}
-
-async fn assert_throttled(rig: &Rig, listening: &[SocketAddr]) {
-    patch(rig, 0, json!({"throttleRate": RATE})).await;
-    let (slow, other) = (rig.expected[0].path, rig.expected[1].path);
-    let in_range = |count: u64| (RATE * 95 / 100..=RATE * 105 / 100).contains(&count);
-    let stalls = Stalls::watch(rig.clock);
-    let (mut reports, mut goes) = (Vec::new(), Vec::new());
-    for go in 0..GOES {
-        let parts = offer(rig, listening, go << 32).await;
-        for report in &parts {
-            assert_eq!((report.counts.failed, report.counts.refused, report.counts.unknown), (0, 0, 0));
-        }
-        let seconds = per_second(rig, slow, parts[0].started_us, &stalls);
-        reports.extend(parts);
-        goes.push(seconds);
-        if goes.last().unwrap().iter().all(|(count, _)| in_range(*count)) {
-            break;
-        }
-    }
-    eprintln!("arrivals by the second, and whether the machine was calm: {goes:?}");
-    let proved = goes.iter().any(|seconds| seconds.iter().all(|(count, _)| in_range(*count)));
-    let wrong = goes.iter().flatten().filter(|(count, is_calm)| *is_calm && !in_range(*count)).count();
-    assert!(proved || wrong == 0, "{wrong} calm seconds out of range: {goes:?}");
-    let offered: u64 = reports.iter().map(|report: &LoadReport| report.counts.accepted).sum();
-    let offered = usize::try_from(offered).unwrap();
-    until_accepted(rig, other, offered).await;
-    let arrived = rig.receiver.journal().entries().iter().filter(|entry| entry.path == slow).count();
-    assert!(arrived < offered / 5, "the other one has all, the slow one what its rate allows: {arrived} of {offered}");
-    // Without the throttle the rest comes at once, and all of it.
-    patch(rig, 0, json!({"throttleRate": null})).await;
-    until_accepted(rig, slow, offered).await;
-    for report in &reports {
-        assert_eq!(rig.delivered_within(report, Duration::from_secs(5)).await, 0);
     }
 }

@@ -211,7 +211,13 @@ async fn nodes_that_accept_and_nodes_that_deliver_work_together() {
     }
     assert_eq!(states(&shared.nodes()), [("api", "alive"), ("engine", "alive"), ("upkeep", "alive")]);
     until("the duties where they belong", || async { holders(&shared.nodes()) == ["upkeep"] }).await;
+    let roles = |node: &Value| (node["name"].clone(), node["roles"].clone());
+    let mut listed: Vec<_> = shared.nodes().iter().map(roles).collect();
+    listed.sort_by_key(|(name, _)| name.to_string());
+    let expected = [("api", ["api"]), ("engine", ["engine"]), ("upkeep", ["maintenance"])];
+    assert_eq!(listed, expected.map(|(name, roles)| (json!(name), json!(roles))));
     let table = text(&shared.command(&["nodes"]).stdout);
+    assert!(table.contains(" maintenance "), "{table}");
     assert!(table.starts_with("NODE ") && table.contains(" upkeep ") && table.lines().count() >= 4, "{table}");
     for server in [api, engine, upkeep] {
         assert!(server.terminate(END_MS_MAX).await.unwrap().success());
@@ -228,7 +234,25 @@ async fn a_command_on_the_store_sends_and_waits_for_the_servers_to_deliver() {
     let kept = send(&[]);
     assert!(kept.status.success(), "{}", text(&kept.stderr));
     assert!(text(&kept.stderr).contains("no server runs on this store"), "{}", text(&kept.stderr));
-    assert_eq!(send(&["--wait"]).status.code(), Some(2), "nothing would ever end");
+    let waits_for = |words: &str| {
+        let refused = send(&["--wait"]);
+        assert_eq!(refused.status.code(), Some(2), "nothing would ever end");
+        assert!(text(&refused.stderr).contains(words), "{}", text(&refused.stderr));
+    };
+    waits_for("no server runs on this store, so nothing is delivered");
+    let api = shared.start("api", "api,maintenance").await;
+    waits_for("no server on this store has the role `engine`, so nothing is delivered");
+    assert!(text(&send(&[]).stderr).contains("has the role `engine`"));
+    // A server at a URL is asked in the same way.
+    let token = text(&shared.command(&["token", "create"]).stdout).trim().to_owned();
+    let url = format!("http://{}", api.config().listen);
+    let far = run(&["send", "--url", &url, "--token", &token, "--app", "shop", "--type", "t", "--wait"]);
+    assert_eq!(far.status.code(), Some(2), "{}", text(&far.stderr));
+    assert!(text(&far.stderr).contains("has the role `engine`"), "{}", text(&far.stderr));
+    // One of an older version does not say what it does: it may deliver.
+    shared.database.psql("update hookfast.nodes set roles = null where name = 'api'").unwrap();
+    assert_eq!(send(&["--wait"]).status.code(), Some(0), "no endpoint wants it, so all has ended");
+    assert!(api.terminate(END_MS_MAX).await.unwrap().success());
     let server = shared.start("only", "api,engine,maintenance").await;
     let token = text(&shared.command(&["token", "create"]).stdout).trim().to_owned();
     let endpoint = EndpointIn { url: shared.receiver.url("/hook"), ..EndpointIn::default() };

@@ -2,11 +2,13 @@
 
 use crate::posting::{Link, SECRET, event, get, request, signed};
 use crate::rig::{BINARY, until};
+use crate::talk::origin;
 use hookfast_lab::client::EndpointIn;
 use hookfast_lab::journal::Journal;
 use hookfast_lab::process::{Server, ServerConfig};
 use hookfast_lab::receiver::{Receiver, ReceiverConfig};
 use hookfast_signing::BodyHexKey;
+use serde_json::{Value, json};
 
 /// The application of what comes to `/webhook`.
 const APPLICATION: &str = "receiver.webhook";
@@ -39,6 +41,7 @@ fn what_is_received_is_stored_once_and_delivered() {
         let answer = post(request(&other, &format!("{}: {signature}\r\n", BodyHexKey::HEADER))).await;
         assert_eq!(answer.status, 409, "{}", answer.body);
 
+        assert_eq!(origin(&client, APPLICATION, "e1").await, (json!("receiver:webhook"), Value::Null));
         until("the delivery", || async { behind.journal().len() == 1 }).await;
         // Killed, it knows the event still.
         server.kill().await.unwrap();

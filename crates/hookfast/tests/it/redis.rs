@@ -4,7 +4,7 @@
 use crate::cli::{hookfast, text};
 use crate::cluster::Cluster;
 use crate::rig::{BINARY, Rig, until};
-use crate::talk::{call, get, until_state};
+use crate::talk::{call, get, origin, until_state};
 use hookfast_lab::EventKey;
 use hookfast_lab::client::Client;
 use hookfast_lab::journal::Signature;
@@ -114,6 +114,10 @@ async fn a_message_is_delivered_signed_and_once_though_it_comes_both_ways() {
     assert_eq!(system.arrivals("w2").await, 1);
     let last = *system.rig.receiver.journal().entries().last().unwrap();
     assert_eq!(last.signature, Signature::Good);
+    assert_eq!(origin(&client, APP, "w1").await, (json!("redis:stream:payments"), Value::Null));
+    assert_eq!(system.redis.command(&["publish", "payments", &system.message("/hook", "w3")]), "1");
+    system.event("w3").await;
+    assert_eq!(origin(&client, APP, "w3").await, (json!("redis:channel:payments"), Value::Null));
     let event = get(&client, &format!("/api/v1/app/{APP}/msg/w2")).await;
     assert_eq!((&event["eventType"], &event["payload"]["payment"]), (&json!("completed"), &json!("PY-1")));
 }

@@ -3,7 +3,7 @@
 
 use crate::cluster::LEASE_MS;
 use crate::rig::{BINARY, until};
-use crate::talk::{call, get};
+use crate::talk::{call, get, origin};
 use bytes::Bytes;
 use hookfast_core::invoice::InvoiceEvent;
 use hookfast_lab::client::Client;
@@ -187,7 +187,12 @@ async fn an_emitter_pauses_with_its_webhook_and_ends_with_it() {
     owner.until(10).await;
     let apps = get(&api, "/api/v1/app").await;
     assert_eq!(apps["data"][0]["name"], "acme", "the API shows the same");
-    let endpoint = format!("/api/v1/app/{}/endpoint/{webhook}", apps["data"][0]["id"].as_str().unwrap());
+    let app = apps["data"][0]["id"].as_str().unwrap();
+    let endpoint = format!("/api/v1/app/{app}/endpoint/{webhook}");
+    let source = format!("emitter:{}", get(&api, &endpoint).await["id"].as_str().unwrap());
+    let events = get(&api, &format!("/api/v1/app/{app}/msg")).await;
+    let event = events["data"][0]["id"].as_str().unwrap();
+    assert_eq!(origin(&api, app, event).await, (json!(source), Value::Null));
     let (status, _) = call(&api, "PATCH", &endpoint, Some(json!({ "disabled": true }))).await;
     assert_eq!(status, 200);
     assert_eq!(get(&sender, "/").await[0]["webhook_status"], "DISABLED");

@@ -53,6 +53,12 @@ pub(crate) async fn until_state(client: &Client, app: &str, event: &str, endpoin
     standing(client, app, event, endpoint).await
 }
 
+/// Through which source an event was accepted, and by whom. It may be named by its uid.
+pub(crate) async fn origin(client: &Client, app: &str, event: &str) -> (Value, Value) {
+    let story = get(client, &format!("/api/v1/hookfast/app/{app}/msg/{event}/explain")).await;
+    (story["source"].clone(), story["acceptedBy"].clone())
+}
+
 /// The attempts of an event at an endpoint, oldest first.
 pub(crate) async fn attempts(client: &Client, app: &str, event: &str, endpoint: &str) -> Vec<Value> {
     let page = get(client, &format!("/api/v1/app/{app}/attempt/msg/{event}?limit=250")).await;

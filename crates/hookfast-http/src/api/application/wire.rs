@@ -1,5 +1,6 @@
 //! The bodies of applications.
 
+use crate::api::texts::DisplayName;
 use crate::api::{Text, read_metadata, read_throttle_rate};
 use crate::error::ApiError;
 use crate::extract::{Fields, FromFields, name_text, uid_for};
@@ -17,18 +18,19 @@ use utoipa::ToSchema;
 #[schema(rename_all = "camelCase")]
 pub(crate) struct ApplicationIn {
     /// Its display name.
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(value_type = DisplayName)]
     pub(super) name: String,
     /// The caller's own name for it, unique in the organisation.
     #[schema(min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
     pub(crate) uid: Option<String>,
-    /// Deliveries per second over all its endpoints: kept, not enforced yet. Also read as `rateLimit`.
-    #[schema(minimum = 1)]
+    /// Deliveries per second over all its endpoints together. Also read as `rateLimit`.
+    #[schema(minimum = 1, maximum = 65535)]
     pub(super) throttle_rate: Option<u16>,
     /// The caller's own data; at most 4,096 bytes of JSON.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     pub(super) metadata: BTreeMap<String, String>,
     /// For how many days its events are kept: one of the server's classes (7, 30 or 90 by default).
+    #[schema(minimum = 1, maximum = 65535)]
     pub(crate) retention_days: Option<u16>,
 }
 
@@ -67,17 +69,18 @@ impl ApplicationIn {
 #[schema(rename_all = "camelCase")]
 pub(super) struct ApplicationPatchIn {
     /// Its display name.
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(value_type = Option<DisplayName>)]
     name: Option<String>,
     /// The caller's own name for it.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
     uid: Option<Option<String>>,
-    /// Deliveries per second over all its endpoints: kept, not enforced yet. Also read as `rateLimit`.
-    #[schema(value_type = Option<u16>, minimum = 1)]
+    /// Deliveries per second over all its endpoints together. Also read as `rateLimit`.
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 65535)]
     throttle_rate: Option<Option<u16>>,
     /// The caller's own data, whole.
     metadata: Option<BTreeMap<String, String>>,
     /// For how many days its events are kept.
+    #[schema(minimum = 1, maximum = 65535)]
     pub(super) retention_days: Option<u16>,
 }
 
@@ -128,7 +131,7 @@ pub(super) struct ApplicationOut {
     uid: Option<String>,
     /// Its display name.
     name: String,
-    /// Deliveries per second over all its endpoints: kept, not enforced yet.
+    /// Deliveries per second over all its endpoints together.
     throttle_rate: Option<u16>,
     /// The same, under its old name.
     #[serde(skip_serializing_if = "Option::is_none")]

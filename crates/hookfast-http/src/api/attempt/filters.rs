@@ -2,6 +2,7 @@
 
 use super::wire::MessageAttemptOut;
 use crate::api::message::EventWindow;
+use crate::api::texts::{ChannelFilter, EventTypeFilter, STATUS_CLASSES, StatusClass};
 use crate::extract::{FromQuery, QueryReader};
 use crate::page::{ListResponse, PageQuery};
 use hookfast_core::model::Attempt;
@@ -17,12 +18,14 @@ pub(super) struct AttemptParams {
     /// Only with this status: 0 success, 2 fail. No attempt has one of the others (1, 3, 4).
     #[param(minimum = 0, maximum = 4)]
     status: Option<u8>,
-    /// Only with an answer of this class: 0 (no answer), 100, 200, 300, 400 or 500.
+    /// Only with an answer of this class; 0 is no answer.
+    #[param(inline, value_type = Option<StatusClass>)]
     status_code_class: Option<u16>,
     /// Only of messages of these types; comma-joined or repeated.
-    #[param(style = Form, explode = false)]
+    #[param(style = Form, explode = false, inline, value_type = Option<Vec<EventTypeFilter>>, max_items = 100)]
     event_types: Option<Vec<String>>,
     /// Only of messages sent on this channel.
+    #[param(inline, value_type = Option<ChannelFilter>)]
     channel: Option<String>,
     /// Only made at or after.
     #[param(format = DateTime)]
@@ -66,7 +69,8 @@ impl FromQuery for AttemptQuery {
             ("3", Status::Other),
             ("4", Status::Other),
         ];
-        let classes = [("0", 0), ("100", 100), ("200", 200), ("300", 300), ("400", 400), ("500", 500)];
+        let classes = STATUS_CLASSES.map(|class| (class.to_string(), class));
+        let classes = classes.each_ref().map(|(word, class)| (word.as_str(), *class));
         query.flag("expanded_statuses");
         Self {
             page: PageQuery::read(query, Order::Descending, false, |key| key.parse().ok()),

@@ -1,5 +1,6 @@
 //! `GET /app/{app_id}/endpoint/{endpoint_id}/ended`.
 
+use crate::api::texts::{CauseWord, ENDS, EndWord};
 use crate::api::{Text, json};
 use crate::auth::EndpointCaller;
 use crate::error::ApiError;
@@ -9,7 +10,7 @@ use crate::router::Shared;
 use crate::time::Time;
 use axum::extract::State;
 use axum::response::Response;
-use hookfast_core::delivery::DeliveryState;
+use hookfast_core::delivery::{Cause, DeliveryState};
 use hookfast_core::ports::{EndedDelivery, EndedFilter, Order};
 use hookfast_core::{AttemptId, EventId, UnixMs};
 use http::StatusCode;
@@ -22,8 +23,12 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what EndedQuery::read reads")]
 struct EndedParams {
-    /// Only those that ended so: `delivered`, `dead` or `cancelled`.
+    /// Only those that ended so.
+    #[param(inline, value_type = Option<EndWord>)]
     state: Option<String>,
+    /// Only those with this cause.
+    #[param(inline, value_type = Option<CauseWord>)]
+    cause: Option<String>,
     /// Only of messages accepted at or after.
     #[param(format = DateTime)]
     after: Option<String>,
@@ -36,16 +41,18 @@ struct EndedParams {
 pub(super) struct EndedQuery {
     page: PageQuery<AttemptId>,
     state: Option<DeliveryState>,
+    cause: Option<Cause>,
     after: UnixMs,
     before: UnixMs,
 }
 
 impl FromQuery for EndedQuery {
     fn read(query: &mut QueryReader) -> Self {
-        let ends = [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Cancelled];
+        let causes: Vec<_> = Cause::ALL.iter().map(|cause| (cause.as_str(), *cause)).collect();
         Self {
             page: PageQuery::read(query, Order::Descending, false, |key| key.parse().ok()),
-            state: query.choice("state", &ends.map(|state| (state.as_str(), state))),
+            state: query.choice("state", &ENDS.map(|state| (state.as_str(), state))),
+            cause: query.choice("cause", &causes),
             after: query.time("after").unwrap_or(UnixMs::ZERO),
             before: query.time("before").unwrap_or(UnixMs::MAX),
         }
@@ -109,8 +116,8 @@ pub(super) async fn list_ended(
     EndpointCaller { app, endpoint }: EndpointCaller,
     Query(query): Query<EndedQuery>,
 ) -> Result<Response, ApiError> {
-    let EndedQuery { page, state, after, before } = query;
-    let filter = EndedFilter { state, after, before };
+    let EndedQuery { page, state, cause, after, before } = query;
+    let filter = EndedFilter { state, cause, after, before };
     let found = shared.api.ports.reading.ended(app.id, endpoint.id, filter, page.page()).await?;
     Ok(json(StatusCode::OK, &page.answer(found, |one| one.ended.to_string(), EndedDeliveryOut::from)))
 }

@@ -1,6 +1,6 @@
 //! The bodies of an endpoint's headers.
 
-use crate::extract::{Fields, FromFields, Problem, any_text};
+use crate::extract::{Fields, FromFields, Problem, any_text, shorten};
 use hookfast_core::headers::endpoint_header_refusal;
 use hookfast_core::limits::{ENDPOINT_HEADERS_MAX, HEADER_VALUE_BYTES_MAX};
 use hookfast_core::model::Endpoint;
@@ -30,7 +30,10 @@ pub(super) fn read_headers(fields: &mut Fields<'_>) -> Option<SetAndRemove> {
             continue;
         };
         match endpoint_header_refusal(&name, &value) {
-            Some(reason) => fields.note_item("headers", &name, Problem::new("value_error", reason)),
+            Some(reason) => {
+                let msg = format!("expected a header to send with each attempt, got {:?}: {reason}", shorten(&name));
+                fields.note_item("headers", &name, Problem::new("value_error", msg));
+            }
             None if set.contains_key(&name.to_ascii_lowercase()) => {
                 fields.note_item("headers", &name, Problem::new("duplicate", "expected once, got twice"));
             }

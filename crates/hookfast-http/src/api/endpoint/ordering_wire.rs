@@ -17,7 +17,7 @@ pub(crate) struct OrderingBody {
     pointer: Option<String>,
     /// What a delivery that has used up its tries does to those after it: `block` holds them until it was sent again
     /// with success, `skip` lets them go on.
-    #[schema(required = false, default = "block")]
+    #[schema(value_type = Option<OnDeadWord>, required = false, default = "block")]
     on_dead: OnDeadWord,
 }
 

@@ -40,7 +40,7 @@ impl FromFields for EndpointSecretRotateIn {
 /// Puts a new secret in force at once; the old one signs too until its grace period ends.
 #[utoipa::path(
     post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
-    operation_id = "v1.endpoint.rotate-secret", tag = "Endpoint", request_body = EndpointSecretRotateIn,
+    operation_id = "v1.endpoint.rotate-secret", tag = "Endpoint", request_body = Option<EndpointSecretRotateIn>,
     responses((status = 200, body = EndpointSecretOut)),
 )]
 pub(super) async fn rotate_secret(

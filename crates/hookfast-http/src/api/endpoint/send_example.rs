@@ -1,10 +1,11 @@
 //! `POST /app/{app_id}/endpoint/{endpoint_id}/send-example`.
 
 use crate::api::json;
-use crate::api::message::MessageOut;
-use crate::auth::EndpointByOrg;
+use crate::api::message::{MessageOut, read_payload};
+use crate::api::texts::EventTypeName;
+use crate::auth::{CallerOrigin, EndpointByOrg};
 use crate::error::ApiError;
-use crate::extract::{Fields, FromFields, Input, event_type_name};
+use crate::extract::{Fields, FromFields, Given, Input, event_type_name};
 use crate::router::Shared;
 use axum::extract::State;
 use axum::response::Response;
@@ -26,6 +27,7 @@ const PING_BODY: &str = r#"{"type":"svix.ping","message":"A test event, sent by 
 #[schema(rename_all = "camelCase")]
 pub(super) struct EventExampleIn {
     /// The event type; `svix.ping` needs no example.
+    #[schema(value_type = EventTypeName)]
     event_type: String,
     /// Send this instead of the event type's example.
     #[schema(value_type = Option<Object>)]
@@ -36,7 +38,11 @@ impl FromFields for EventExampleIn {
     fn read(fields: &mut Fields<'_>) -> Self {
         Self {
             event_type: fields.required("eventType", event_type_name),
-            payload: crate::api::message::read_payload(fields, "payload").map(|raw| raw.get().to_owned()),
+            payload: match fields.raw("payload") {
+                // Clients send a field that is not set as null.
+                Given::Null => None,
+                _ => read_payload(fields, "payload").map(|raw| raw.get().to_owned()),
+            },
         }
     }
 }
@@ -59,6 +65,7 @@ fn example_of(schemas: &str) -> Option<String> {
 pub(super) async fn send_example(
     State(shared): State<Arc<Shared>>,
     EndpointByOrg { app, endpoint }: EndpointByOrg,
+    CallerOrigin(origin): CallerOrigin,
     input: Input<EventExampleIn>,
 ) -> Result<Response, ApiError> {
     let idempotency = input.key_hash();
@@ -83,6 +90,7 @@ pub(super) async fn send_example(
         body: body.clone(),
         content_type: None,
         idempotency,
+        origin,
     };
     let accepted = shared.api.ports.intake.submit(submission).await?;
     Ok(json(StatusCode::ACCEPTED, &MessageOut::new(accepted.id, &event_type).with_body(&body)))
@@ -95,6 +103,15 @@ fn no_example() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_payload_that_is_not_set_may_come_as_null() {
+        let read =
+            |body: &str| crate::extract::from_body::<EventExampleIn>(body.as_bytes()).map(|example| example.payload);
+        assert_eq!(read(r#"{"eventType": "a", "payload": null}"#), Ok(None));
+        assert_eq!(read(r#"{"eventType": "a", "payload": {"b": 1}}"#), Ok(Some(r#"{"b": 1}"#.to_owned())));
+        assert!(read(r#"{"eventType": "a", "payload": []}"#).is_err());
+    }
 
     #[test]
     fn the_example_of_the_highest_version_is_taken() {

@@ -2,9 +2,10 @@
 
 use super::headers_wire::read_headers;
 use super::ordering_wire::{OrderingBody, read_ordering};
+use crate::api::texts::{ChannelName, DelayMs, EventTypeName};
 use crate::api::{Text, read_metadata, read_throttle_rate};
 use crate::error::ApiError;
-use crate::extract::{Fields, FromFields, Given, any_text, channel, event_type_name, uid_for};
+use crate::extract::{Fields, FromFields, Given, any_text, channel, event_type_name, shorten, uid_for};
 use crate::router::Shared;
 use crate::secret;
 use crate::time::Time;
@@ -28,7 +29,7 @@ const EVENT_TYPES_MAX: usize = 1_000;
 #[schema(rename_all = "camelCase")]
 pub(super) struct EndpointUpdate {
     /// Where its deliveries go: http or https.
-    #[schema(max_length = 2048)]
+    #[schema(max_length = 2048, pattern = r"^https?://[^\s\\]+$")]
     pub(super) url: String,
     /// Free text.
     #[schema(value_type = Option<String>, max_length = 4096)]
@@ -37,19 +38,19 @@ pub(super) struct EndpointUpdate {
     #[schema(min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
     uid: Option<String>,
     /// Kept for old clients.
-    #[schema(value_type = Option<u16>, minimum = 1, default = 1)]
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 65535, default = 1)]
     version: u16,
     /// It gets nothing.
     #[schema(value_type = Option<bool>, default = false)]
     disabled: bool,
     /// Event types it wants, which must exist; all when not given. Also read as `filterTypes`.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1, max_items = 1000)]
     pub(super) event_types: Option<Vec<String>>,
     /// Channels it listens on; all when not given.
-    #[schema(min_items = 1, max_items = 10)]
+    #[schema(value_type = Option<Vec<ChannelName>>, min_items = 1, max_items = 10)]
     channels: Option<Vec<String>>,
     /// Deliveries per second. Also read as `rateLimit`.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 65535)]
     throttle_rate: Option<u16>,
     /// How it keeps order; not at all when not given.
     #[schema(value_type = Option<OrderingBody>)]
@@ -58,7 +59,7 @@ pub(super) struct EndpointUpdate {
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     metadata: BTreeMap<String, String>,
     /// Waits before the second and each later try, in milliseconds; the server's schedule when not given.
-    #[schema(max_items = 50)]
+    #[schema(value_type = Option<Vec<DelayMs>>, max_items = 50)]
     retry_delays_ms: Option<Vec<u64>>,
     /// Deadline of one try from connecting to the end of the answer, in milliseconds; the server's when not given.
     #[schema(minimum = 1000, maximum = 30000)]
@@ -202,7 +203,7 @@ impl FromFields for EndpointIn {
 #[schema(rename_all = "camelCase")]
 pub(super) struct EndpointPatchIn {
     /// Where its deliveries go.
-    #[schema(max_length = 2048)]
+    #[schema(max_length = 2048, pattern = r"^https?://[^\s\\]+$")]
     pub(super) url: Option<String>,
     /// Free text.
     #[schema(max_length = 4096)]
@@ -211,18 +212,18 @@ pub(super) struct EndpointPatchIn {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
     uid: Option<Option<String>>,
     /// Kept for old clients.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 65535)]
     version: Option<u16>,
     /// Disable or enable it; enabling also forgets since when it failed.
     disabled: Option<bool>,
     /// Event types it wants. Also read as `filterTypes`.
-    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 1000)]
+    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1, max_items = 1000)]
     pub(super) event_types: Option<Option<Vec<String>>>,
     /// Channels it listens on.
-    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 10)]
+    #[schema(value_type = Option<Vec<ChannelName>>, min_items = 1, max_items = 10)]
     channels: Option<Option<Vec<String>>>,
     /// Deliveries per second. Also read as `rateLimit`.
-    #[schema(value_type = Option<u16>, minimum = 1)]
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 65535)]
     throttle_rate: Option<Option<u16>>,
     /// How it keeps order. What waits keeps the place it has.
     #[schema(value_type = Option<OrderingBody>)]
@@ -230,7 +231,7 @@ pub(super) struct EndpointPatchIn {
     /// The caller's own data, whole.
     metadata: Option<BTreeMap<String, String>>,
     /// Waits before the second and each later try, in milliseconds.
-    #[schema(value_type = Option<Vec<u64>>, max_items = 50)]
+    #[schema(value_type = Option<Vec<DelayMs>>, max_items = 50)]
     retry_delays_ms: Option<Option<Vec<u64>>>,
     /// Deadline of one try, in milliseconds.
     #[schema(value_type = Option<u32>, minimum = 1000, maximum = 30000)]
@@ -282,8 +283,10 @@ impl EndpointPatchIn {
 /// 422 with the reason.
 pub(super) fn vetted(shared: &Shared, url: &str) -> Result<String, ApiError> {
     let config = &shared.api.config;
-    vet_url(url, config.https_only, &config.address_rules)
-        .map_err(|refused| ApiError::field("body", "url", "value_error", refused.to_string()))
+    vet_url(url, config.https_only, &config.address_rules).map_err(|refused| {
+        let msg = format!("expected a URL to send to, got {:?}: {refused}", shorten(url));
+        ApiError::field("body", "url", "value_error", msg)
+    })
 }
 
 /// Do these event types exist, and are they not archived?

@@ -1,5 +1,6 @@
 //! The bodies of event types.
 
+use crate::api::texts::{DisplayName, JsonSchema};
 use crate::extract::{Fields, FromFields, Given, Problem, any_text, event_type_name, name_text, what_came};
 use crate::time::Time;
 use hookfast_core::model::EventType;
@@ -21,6 +22,7 @@ pub(super) struct EventTypeIn {
     #[schema(min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.:+]+$")]
     pub(super) name: String,
     /// Free text.
+    #[schema(max_length = 4096)]
     description: String,
     /// Hidden from lists and not to be chosen by endpoints.
     #[schema(value_type = Option<bool>, default = false)]
@@ -29,12 +31,13 @@ pub(super) struct EventTypeIn {
     #[schema(value_type = Option<bool>, default = false)]
     deprecated: bool,
     /// Names of the feature flags that show it. One alone is also read as `featureFlag`.
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<DisplayName>>, max_items = 50)]
     feature_flags: Vec<String>,
     /// A group it is shown in.
+    #[schema(value_type = Option<DisplayName>)]
     group_name: Option<String>,
     /// JSON Schemas by version.
-    #[schema(value_type = Option<BTreeMap<String, Object>>)]
+    #[schema(value_type = Option<BTreeMap<String, JsonSchema>>)]
     schemas: Option<String>,
 }
 
@@ -144,18 +147,20 @@ impl ToSchema for EventTypeUpdate {}
 #[schema(rename_all = "camelCase")]
 pub(super) struct EventTypePatchIn {
     /// Free text.
+    #[schema(max_length = 4096)]
     description: Option<String>,
     /// Archive or bring back.
     archived: Option<bool>,
     /// Deprecate or not.
     deprecated: Option<bool>,
     /// Names of the feature flags that show it. One alone is also read as `featureFlag`.
+    #[schema(value_type = Option<Vec<DisplayName>>, max_items = 50)]
     feature_flags: Option<Vec<String>>,
     /// A group it is shown in.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<DisplayName>)]
     group_name: Option<Option<String>>,
     /// JSON Schemas by version.
-    #[schema(value_type = Option<BTreeMap<String, Object>>)]
+    #[schema(value_type = Option<BTreeMap<String, JsonSchema>>)]
     schemas: Option<Option<String>>,
 }
 
@@ -198,7 +203,7 @@ pub(super) struct EventTypeOut {
     /// A group it is shown in.
     group_name: Option<String>,
     /// JSON Schemas by version; null when they were not asked for.
-    #[schema(value_type = Option<BTreeMap<String, Object>>)]
+    #[schema(value_type = Option<BTreeMap<String, JsonSchema>>)]
     schemas: Option<Box<RawValue>>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]

@@ -19,6 +19,8 @@ pub(super) struct EndpointExplanationOut {
     /// Its application.
     #[schema(value_type = String)]
     app_id: Text<AppId>,
+    /// Deliveries in a second that its application allows all its endpoints together.
+    app_throttle_rate: Option<u16>,
     /// How it does: `good`, `failing` (nothing but failures since `failingSince`, so it is tried less often) or
     /// `disabled` (it gets nothing).
     health: &'static str,
@@ -52,6 +54,7 @@ impl EndpointExplanationOut {
         Self {
             endpoint: EndpointOut::from(endpoint),
             app_id: Text(endpoint.app),
+            app_throttle_rate: endpoint.app_throttle.rate,
             health,
             pending: stats.pending,
             retrying: stats.retrying,

@@ -5,7 +5,7 @@ use crate::api::attempt::MessageAttemptOut;
 use crate::api::endpoint::EndpointOut;
 use crate::api::message::MessageEndpointOut;
 use crate::time::Time;
-use hookfast_core::model::{Application, Attempt, Endpoint, Event};
+use hookfast_core::model::{Application, Attempt, Endpoint, Event, Name};
 use hookfast_core::ports::{Destination, PageOf};
 use hookfast_core::routing::{Refusal, refusal};
 use hookfast_core::{AppId, EndpointId, EventId};
@@ -36,6 +36,11 @@ pub(super) struct EventExplanationOut {
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime)]
     accepted_at: Time,
+    /// Through which source: `api`, `cli` (a command on the server itself), `emitter:…`, `redis:…`, `receiver:…` or
+    /// `kafka:…`; null when it was accepted by a version that did not keep it.
+    source: Option<String>,
+    /// By whom, where the source knows: an access token's id and name, or `jwt:` and the token's `sub`.
+    accepted_by: Option<String>,
     /// Its payload is still kept: it can be sent again.
     payload_kept: bool,
     /// Endpoints it goes to; at most 250.
@@ -96,6 +101,7 @@ impl EventExplanationOut {
         let left: Vec<&Arc<Endpoint>> = endpoints.iter().filter(|one| !reached.contains(&one.id)).collect();
         let refused =
             |one: &&Arc<Endpoint>| RefusedOut { endpoint: EndpointOut::from(&***one), reasons: reasons(one, event) };
+        let origin = event.origin.as_ref();
         Self {
             id: Text(event.id),
             event_id: event.uid.clone(),
@@ -103,6 +109,8 @@ impl EventExplanationOut {
             event_type: event.event_type.clone(),
             channels: event.channels.clone(),
             accepted_at: Time(event.id.time()),
+            source: origin.map(|origin| origin.source.to_string()),
+            accepted_by: origin.and_then(|origin| origin.by.as_ref()).map(Name::to_string),
             payload_kept: event.body.is_some(),
             destinations: destinations.iter().take(ENDPOINTS_SHOWN_MAX).map(told).collect(),
             destination_count: destinations.len(),

@@ -4,7 +4,7 @@ use super::message_in::{MessageIn, RawPayload};
 use super::wire::MessageOut;
 use crate::api::application::check_retention;
 use crate::api::{ApplicationIn, json};
-use crate::auth::OrgCaller;
+use crate::auth::{CallerOrigin, OrgCaller};
 use crate::error::ApiError;
 use crate::extract::{FromQuery, PathParams, Query, QueryReader, Raw};
 use crate::router::Shared;
@@ -41,6 +41,7 @@ impl FromQuery for CreateQuery {
 pub(super) async fn create_message(
     State(shared): State<Arc<Shared>>,
     OrgCaller(principal): OrgCaller,
+    CallerOrigin(origin): CallerOrigin,
     params: PathParams,
     Query(query): Query<CreateQuery>,
     raw: Raw,
@@ -68,6 +69,7 @@ pub(super) async fn create_message(
         body: body.clone(),
         content_type,
         idempotency: raw.key_hash(),
+        origin,
     };
     let accepted = shared.api.ports.intake.submit(submission).await?;
     let answer = MessageOut::new(accepted.id, &event_type).with_names(event_id.as_deref(), &channels);

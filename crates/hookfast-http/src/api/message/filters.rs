@@ -1,10 +1,8 @@
 //! The filters that lists of messages and of attempts have in common.
 
+use crate::api::texts::FILTER_TYPES_MAX;
 use crate::extract::{Problem, QueryReader, channel, event_type_name};
 use hookfast_core::UnixMs;
-
-/// Most event types in a filter.
-const EVENT_TYPES_MAX: usize = 100;
 
 /// Which messages, by type, channel and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +17,8 @@ impl EventWindow {
     pub(crate) fn read(query: &mut QueryReader) -> Self {
         query.unsupported("tag", "tags are not kept, so nothing can be found by them");
         let event_types = query.list("event_types");
-        if event_types.len() > EVENT_TYPES_MAX {
-            let msg = format!("expected at most {EVENT_TYPES_MAX} event types, got {}", event_types.len());
+        if event_types.len() > FILTER_TYPES_MAX {
+            let msg = format!("expected at most {FILTER_TYPES_MAX} event types, got {}", event_types.len());
             query.note("event_types", Problem::new("too_long", msg));
         }
         if let Some(problem) = event_types.iter().find_map(|name| event_type_name(name).err()) {

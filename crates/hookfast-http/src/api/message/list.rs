@@ -3,6 +3,7 @@
 use super::filters::EventWindow;
 use super::wire::MessageOut;
 use crate::api::json;
+use crate::api::texts::{ChannelFilter, EventTypeFilter};
 use crate::auth::AppCaller;
 use crate::error::ApiError;
 use crate::extract::{FromQuery, Query, QueryReader};
@@ -22,9 +23,10 @@ use utoipa::IntoParams;
 #[expect(dead_code, reason = "describes what ListQuery::read reads")]
 struct MessageListParams {
     /// Only of these types; comma-joined or repeated.
-    #[param(style = Form, explode = false)]
+    #[param(style = Form, explode = false, inline, value_type = Option<Vec<EventTypeFilter>>, max_items = 100)]
     event_types: Option<Vec<String>>,
     /// Only sent on this channel.
+    #[param(inline, value_type = Option<ChannelFilter>)]
     channel: Option<String>,
     /// Only accepted at or after.
     #[param(format = DateTime)]

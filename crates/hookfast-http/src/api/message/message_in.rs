@@ -8,8 +8,8 @@ use hookfast_core::EventId;
 use hookfast_core::limits::{CHANNELS_MAX, NAME_CHARS_MAX};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use utoipa::openapi::schema::SchemaType;
-use utoipa::openapi::{Object, ObjectBuilder, RefOr, Schema, Type};
+use utoipa::openapi::schema::{ArrayItems, SchemaType};
+use utoipa::openapi::{Object, ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 const TAGS_MAX: usize = 5;
@@ -172,8 +172,7 @@ fn property(kind: Type, description: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::from_iter([kind, Type::Null])).description(Some(description))
 }
 
-fn strings(items_max: usize, description: &str) -> Schema {
-    let item = ObjectBuilder::new().schema_type(Type::String);
+fn strings(item: impl Into<ArrayItems>, items_max: usize, description: &str) -> Schema {
     let array = utoipa::openapi::ArrayBuilder::new().items(item).max_items(Some(items_max));
     array.schema_type(SchemaType::from_iter([Type::Array, Type::Null])).description(Some(description)).build().into()
 }
@@ -187,24 +186,35 @@ impl PartialSchema for MessageIn<'_> {
         let raw = ObjectBuilder::new()
             .property("rawPayload", property(Type::String, "Sent instead of the payload, byte for byte."))
             .property("headers", property(Type::Object, "Of these, `content-type` is used."))
+            .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
             .description(Some("What replaces the payload."));
-        let application = utoipa::openapi::Ref::from_schema_name("ApplicationIn");
+        let application = OneOfBuilder::new()
+            .item(ObjectBuilder::new().schema_type(Type::Null))
+            .item(Ref::from_schema_name("ApplicationIn"))
+            .description(Some("The application to make when the path names none."));
+        let tag = ObjectBuilder::new().schema_type(Type::String).max_length(Some(4096));
         let object: Object = ObjectBuilder::new()
             .description(Some("A message to be sent."))
-            .property(
-                "eventType",
-                ObjectBuilder::new()
-                    .schema_type(Type::String)
-                    .description(Some("What happened; it need not exist as an event type.")),
-            )
+            .property("eventType", Ref::from_schema_name("EventTypeName"))
             .required("eventType")
             .property("payload", payload)
             .required("payload")
-            .property("eventId", property(Type::String, "The caller's own id for it, unique in the application."))
-            .property("channels", strings(CHANNELS_MAX, "Channels it is sent on."))
+            .property(
+                "eventId",
+                property(Type::String, "The caller's own id for it, unique in the application.")
+                    .min_length(Some(1))
+                    .max_length(Some(NAME_CHARS_MAX))
+                    .pattern(Some(r"^[a-zA-Z0-9\-_.]+$")),
+            )
+            .property(
+                "channels",
+                strings(Ref::from_schema_name("ChannelName"), CHANNELS_MAX, "Channels it is sent on."),
+            )
             .property(
                 "orderingKey",
-                property(Type::String, "Messages with the same key stay in order, on endpoints that keep order."),
+                property(Type::String, "Messages with the same key stay in order, on endpoints that keep order.")
+                    .min_length(Some(1))
+                    .max_length(Some(NAME_CHARS_MAX)),
             )
             .property("application", application)
             .property("transformationsParams", raw)
@@ -212,14 +222,18 @@ impl PartialSchema for MessageIn<'_> {
                 "payloadRetentionPeriod",
                 property(
                     Type::Integer,
-                    "1 to 90 days. Accepted; the payload is kept as long as the application's messages.",
-                ),
+                    "In days. Accepted; the payload is kept as long as the application's messages.",
+                )
+                .minimum(Some(1))
+                .maximum(Some(DAYS_MAX)),
             )
             .property(
                 "payloadRetentionHours",
-                property(Type::Integer, "1 to 2160 hours. Accepted; see `payloadRetentionPeriod`."),
+                property(Type::Integer, "In hours. Accepted; see `payloadRetentionPeriod`.")
+                    .minimum(Some(1))
+                    .maximum(Some(DAYS_MAX * 24)),
             )
-            .property("tags", strings(TAGS_MAX, "Accepted and not kept."))
+            .property("tags", strings(tag, TAGS_MAX, "Accepted and not kept."))
             .build();
         object.into()
     }

@@ -30,6 +30,10 @@ pub(super) struct NodeOut<'a> {
     /// When it last said that it is alive.
     #[schema(value_type = String, format = DateTime)]
     seen_at: Time,
+    /// What it does, as `server.roles` has it: `api`, `engine`, `maintenance`, …; empty for a command. `null` when its version
+    /// does not say.
+    #[schema(required)]
+    roles: Option<&'a [String]>,
     /// Rows of the queue that it has claimed.
     claimed: u64,
     /// The duties that it alone does now.
@@ -62,6 +66,7 @@ impl<'a> NodeOut<'a> {
             state,
             started_at: Time(node.started_at),
             seen_at: Time(node.seen_at),
+            roles: node.roles.as_deref(),
             claimed: node.claimed,
             duties: &node.duties,
         }

@@ -9,7 +9,7 @@ use crate::router::Shared;
 use axum::extract::State;
 use axum::response::Response;
 use hookfast_core::TokenId;
-use hookfast_core::model::{Principal, Scope, Token};
+use hookfast_core::model::{Name, Principal, Scope, Token};
 use http::StatusCode;
 use std::sync::Arc;
 
@@ -36,8 +36,10 @@ pub(super) async fn create_token(
         }
     };
     let text = opaque::generate()?;
+    let id = TokenId::from_u128(shared.api.ids.next(now));
     let token = Token {
-        id: TokenId::from_u128(shared.api.ids.next(now)),
+        id,
+        caller: Name::of_token(id, &name),
         name,
         hash: opaque::hash(&text),
         principal: Principal { org: principal.org, scope },

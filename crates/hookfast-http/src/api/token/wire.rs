@@ -1,6 +1,7 @@
 //! The bodies of access tokens.
 
 use crate::api::Text;
+use crate::api::texts::DisplayName;
 use crate::extract::{Fields, FromFields, name_text};
 use crate::time::Time;
 use hookfast_core::model::{Scope, Token};
@@ -13,9 +14,10 @@ use utoipa::ToSchema;
 #[schema(rename_all = "camelCase")]
 pub(super) struct TokenIn {
     /// What to call it.
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(value_type = DisplayName)]
     pub(super) name: String,
     /// It may only see this application: its id or uid. Everything of the organisation when not given.
+    #[schema(value_type = Option<DisplayName>)]
     pub(super) app_id: Option<String>,
     /// When it stops working; never when not given.
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -66,11 +66,14 @@ async fn create(edit: &mut Edit<'_>, new: NewEndpoint, key: Option<CallerKey>) -
     }
     let app_no = lock_app(tx, new.app).await?.ok_or(Error::Port(PortError::NotFound { what: "application" }))?;
     check_uid_free(edit, new.app, new.uid.as_deref(), None).await?;
-    let sql = "SELECT count(*) FROM hookfast.endpoints WHERE app = $1 AND deleted_at IS NULL";
-    let count: i64 = tx.one(sql, &[(&app_no, Type::INT8)]).await?.try_get(0)?;
-    edit::check_endpoint_count(codec::narrow(count)?)?;
+    let sql = "SELECT a.throttle_rate, a.updated_at,
+                 (SELECT count(*) FROM hookfast.endpoints WHERE app = a.no AND deleted_at IS NULL)
+               FROM hookfast.applications a WHERE a.no = $1";
+    let row = tx.one(sql, &[(&app_no, Type::INT8)]).await?;
+    edit::check_endpoint_count(codec::narrow(row.try_get::<_, i64>(2)?)?)?;
     let now = shared.clock.now();
-    let endpoint = edit::new_endpoint(new, EndpointId::from_u128(shared.ids.next(now)), now);
+    let id = EndpointId::from_u128(shared.ids.next(now));
+    let endpoint = edit::new_endpoint(new, id, codec::app_throttle(&row, 0)?, now);
     let signing: i16 = codec::narrow(columns::signing_code(endpoint.signing))?;
     tx.change(
         "INSERT INTO hookfast.endpoints (id, app, signing, created_at, url, description, version, metadata, headers,

@@ -10,7 +10,7 @@ mod tokens;
 pub(crate) use endpoints::number;
 pub(crate) use health::{Marks, store_marks};
 
-use super::changes::{self, Change};
+use super::changes::{self, Change, News};
 use super::db::{Run, Tx};
 use super::wire::Uuid;
 use super::{PostgresStore, Shared, missing};
@@ -59,7 +59,7 @@ where
         edit.tx.commit().await?;
         (value, edit.changes, edit.due)
     };
-    missing::wake(shared, &session, &due).await;
+    missing::wake(shared, &session, &due, News::Queued).await;
     Ok((value, changes))
 }
 

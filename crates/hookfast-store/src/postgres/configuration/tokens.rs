@@ -6,7 +6,7 @@ use crate::postgres::db::{Params, Run as _};
 use crate::postgres::wire::Uuid;
 use crate::postgres::{PostgresStore, Shared};
 use crate::{Error, Result};
-use hookfast_core::model::{Principal, Scope, Token};
+use hookfast_core::model::{Name, Principal, Scope, Token};
 use hookfast_core::ports::{BoxFuture, Tokens};
 use hookfast_core::{Error as PortError, OrgId, TokenId, UnixMs};
 use std::sync::Arc;
@@ -18,10 +18,12 @@ const NOT_FOUND: Error = Error::Port(PortError::NotFound { what: "token" });
 
 fn read(row: &Row) -> Result<Token> {
     let app: Option<&str> = row.try_get(4)?;
+    let (id, name): (TokenId, String) = (row.try_get::<_, Uuid>(0)?.into(), row.try_get(2)?);
     Ok(Token {
-        id: row.try_get::<_, Uuid>(0)?.into(),
+        id,
+        caller: Name::of_token(id, &name),
+        name,
         hash: row.try_get::<_, &[u8]>(1)?.try_into().map_err(|_| Error::Damaged { what: "hash" })?,
-        name: row.try_get(2)?,
         principal: Principal {
             org: row.try_get::<_, &str>(3)?.parse().map_err(|_| Error::Damaged { what: "organisation" })?,
             scope: app.map_or(Scope::Org, |app| Scope::App(app.into())),

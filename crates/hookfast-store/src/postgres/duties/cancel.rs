@@ -44,7 +44,10 @@ async fn forget(tx: &Tx<'_>, shared: &Shared, page: &[i64]) -> Result<()> {
            AND NOT EXISTS (SELECT FROM hookfast.queue q WHERE q.endpoint = c.endpoint AND q.lease_owner IS NOT NULL)
            RETURNING endpoint),
          held_up AS (DELETE FROM hookfast.blocked b USING gone WHERE b.endpoint = gone.endpoint),
-         throttled AS (DELETE FROM hookfast.duties d USING gone WHERE d.name = 'throttle:' || gone.endpoint)
+         throttled AS (
+           DELETE FROM hookfast.duties d USING gone JOIN hookfast.endpoints n ON n.no = gone.endpoint
+           JOIN hookfast.applications a ON a.no = n.app
+           WHERE d.name = 'throttle:' || n.no OR (a.deleted_at IS NOT NULL AND d.name = 'throttle:app:' || a.no))
          DELETE FROM hookfast.ordering o USING gone WHERE o.endpoint = gone.endpoint",
         &[(&page, Type::INT8_ARRAY), (&before, Type::INT8)],
     )

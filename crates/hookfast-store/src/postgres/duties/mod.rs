@@ -11,6 +11,7 @@ mod retention;
 mod roll_up;
 mod tables;
 
+use super::changes::News;
 use super::db::{Run, Session};
 use super::exclusive::owns;
 use super::wire::Uuid;
@@ -106,7 +107,7 @@ async fn tell(shared: &Shared, session: &Session, work: &Work) {
         shared.counters.strays.fetch_add(strays, Ordering::Relaxed);
     }
     shared.counters.purged_events.fetch_add(work.purged, Ordering::Relaxed);
-    missing::wake(shared, session, &work.endpoints).await;
+    missing::wake(shared, session, &work.endpoints, News::Queued).await;
 }
 
 /// How far a walk over the store came; before everything when it did not begin.
@@ -156,7 +157,8 @@ async fn nodes(shared: &Shared) -> Result<Vec<Node>> {
                ARRAY(SELECT d.name FROM hookfast.duties d WHERE d.owner = n.incarnation AND n.state = 0
                  AND d.name NOT LIKE 'throttle:%' ORDER BY d.name),
                (SELECT count(*) FROM hookfast.duties d WHERE d.owner = n.incarnation AND n.state = 0
-                 AND d.name LIKE 'throttle:%')
+                 AND d.name LIKE 'throttle:%'),
+               n.roles
              FROM hookfast.nodes n LEFT JOIN hookfast.beats b USING (incarnation)
              WHERE n.state = 0 OR n.ended_at > $1 ORDER BY n.incarnation DESC LIMIT $2",
             &[(&since, Type::INT8), (&NODES_MAX, Type::INT8)],
@@ -183,6 +185,7 @@ fn read_node(row: &Row) -> Result<Node> {
         started_at: UnixMs(row.try_get(4)?),
         seen_at: UnixMs(row.try_get(5)?),
         claimed: codec::narrow(row.try_get::<_, i64>(6)?)?,
+        roles: row.try_get(9)?,
         duties,
     })
 }

@@ -6,16 +6,17 @@ use crate::postgres::Shared;
 use crate::postgres::db::{Params, Run};
 use crate::postgres::wire::Uuid;
 use crate::{Error, Result, columns};
-use hookfast_core::model::Event;
+use hookfast_core::model::{Event, Origin};
 use hookfast_core::ports::{EventFilter, Page, PageOf};
 use hookfast_core::{AppId, Error as PortError, EventId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 const COLUMNS: &str = "v.id, v.event_type, v.uid, v.channels, v.content_type";
+const REST: &str = "v.body, v.source, v.accepted_by";
 const NOT_FOUND: Error = Error::Port(PortError::NotFound { what: "message" });
 
-/// An event from [`COLUMNS`] and its body behind them.
+/// An event from [`COLUMNS`], and its body and origin behind them. Lists leave the origin out.
 fn read(row: &Row, app: AppId) -> Result<Event> {
     let channels: Option<&str> = row.try_get(3)?;
     let body: Option<Vec<u8>> = row.try_get(5)?;
@@ -27,6 +28,7 @@ fn read(row: &Row, app: AppId) -> Result<Event> {
         channels: channels.map_or(Ok(Vec::new()), |text| columns::from_json(text, "channels"))?,
         content_type: row.try_get(4)?,
         body: body.map(Into::into),
+        origin: Origin::kept(row.try_get(6)?, row.try_get(7)?),
     })
 }
 
@@ -36,12 +38,12 @@ pub(super) async fn find(shared: &Shared, app: AppId, reference: &str) -> Result
     let no = app_number(&session, app).await?;
     let row = match reference.parse::<EventId>() {
         Ok(id) => {
-            let sql = format!("SELECT {COLUMNS}, v.body FROM hookfast.events v WHERE v.id = $1 AND v.app = $2");
+            let sql = format!("SELECT {COLUMNS}, {REST} FROM hookfast.events v WHERE v.id = $1 AND v.app = $2");
             session.opt(&sql, &[(&Uuid::from(id), Type::UUID), (&no, Type::INT8)]).await?
         }
         Err(_) => {
             let sql = format!(
-                "SELECT {COLUMNS}, v.body FROM hookfast.uids u JOIN hookfast.events v ON v.id = u.event
+                "SELECT {COLUMNS}, {REST} FROM hookfast.uids u JOIN hookfast.events v ON v.id = u.event
                  WHERE u.app = $2 AND u.uid = $1 AND v.app = $2"
             );
             session.opt(&sql, &[(&reference, Type::TEXT), (&no, Type::INT8)]).await?
@@ -69,7 +71,7 @@ pub(super) async fn list(
     let between = (EventId::lowest_at(filter.after).into(), EventId::lowest_at(filter.before).into());
     let (low, end) = id_range(&plan, page.after, between);
     let sql = format!(
-        "SELECT {COLUMNS}, {body} FROM hookfast.events v WHERE v.app = $1 AND v.id >= $2 AND v.id < $3
+        "SELECT {COLUMNS}, {body}, NULL, NULL FROM hookfast.events v WHERE v.app = $1 AND v.id >= $2 AND v.id < $3
          AND ($4 IS NULL OR v.event_type = ANY($4)) AND ($5 IS NULL OR v.channels::jsonb ? $5)
          ORDER BY v.id {order} LIMIT $6",
         body = if filter.with_body { "v.body" } else { "NULL::bytea" },

@@ -91,6 +91,7 @@ fn create(
 
 fn update(tx: &mut JobTx<'_>, id: AppId, patch: ApplicationPatch) -> Result<Arc<Application>> {
     let mut app = by_id(tx.conn, id)?;
+    let rate = app.throttle_rate;
     if let Some(Some(uid)) = &patch.uid {
         check_uid_free(tx.conn, &app.org, uid, Some(id))?;
     }
@@ -111,6 +112,9 @@ fn update(tx: &mut JobTx<'_>, id: AppId, patch: ApplicationPatch) -> Result<Arc<
         ))?;
     tx.changed_apps.push(id);
     tx.directory_changed = true;
+    if app.throttle_rate != rate {
+        tx.app_throttle = Some((id, app.throttle()));
+    }
     Ok(Arc::new(app))
 }
 

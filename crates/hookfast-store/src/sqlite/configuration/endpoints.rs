@@ -5,9 +5,9 @@ use crate::page::PageSql;
 use crate::sqlite::writer::JobTx;
 use crate::sqlite::{SqliteStore, codec, ordering, routes};
 use crate::{Error, Result, Sealer, edit};
-use hookfast_core::model::{CallerKey, Disabled, Endpoint, OnDead, SecretText};
+use hookfast_core::model::{AppThrottle, CallerKey, Disabled, Endpoint, OnDead, SecretText};
 use hookfast_core::ports::{BoxFuture, Created, EndpointPatch, Endpoints, HealthMark, NewEndpoint, Page, PageOf};
-use hookfast_core::{AppId, EndpointId, Error as PortError};
+use hookfast_core::{AppId, EndpointId, Error as PortError, UnixMs};
 use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
 
@@ -49,12 +49,14 @@ fn create(tx: &mut JobTx<'_>, new: NewEndpoint, key: Option<&CallerKey>) -> Resu
         let value = by_id(tx.conn, &tx.shared.sealer, new.app, id)?;
         return Ok(Created { value: Arc::new(value), is_new: true });
     }
-    let app_no: Option<i64> = tx
+    let app: Option<(i64, AppThrottle)> = tx
         .conn
-        .prepare_cached("SELECT no FROM applications WHERE id = ?1 AND deleted_at IS NULL")?
-        .query_row([codec::id_bytes(new.app)], |row| row.get(0))
+        .prepare_cached("SELECT no, throttle_rate, updated_at FROM applications WHERE id = ?1 AND deleted_at IS NULL")?
+        .query_row([codec::id_bytes(new.app)], |row| {
+            Ok((row.get(0)?, AppThrottle { rate: row.get(1)?, as_of: UnixMs(row.get(2)?) }))
+        })
         .optional()?;
-    let app_no = app_no.ok_or(Error::Port(PortError::NotFound { what: "application" }))?;
+    let (app_no, app_throttle) = app.ok_or(Error::Port(PortError::NotFound { what: "application" }))?;
     check_uid_free(tx, new.app, new.uid.as_deref(), None)?;
     let count: usize = tx
         .conn
@@ -62,7 +64,7 @@ fn create(tx: &mut JobTx<'_>, new: NewEndpoint, key: Option<&CallerKey>) -> Resu
         .query_row([app_no], |row| row.get(0))?;
     edit::check_endpoint_count(count)?;
     let now = tx.shared.clock.now();
-    let endpoint = edit::new_endpoint(new, EndpointId::from_u128(tx.shared.ids.next(now)), now);
+    let endpoint = edit::new_endpoint(new, EndpointId::from_u128(tx.shared.ids.next(now)), app_throttle, now);
     let sql = "INSERT INTO endpoints (id, app, signing, created_at, url, description, version, metadata, headers,
                secrets, updated_at) VALUES (?1, ?2, ?3, ?4, '', '', 1, '', x'', x'', 0)";
     let signing = codec::signing_code(endpoint.signing);

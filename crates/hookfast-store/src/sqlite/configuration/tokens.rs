@@ -2,7 +2,7 @@
 
 use crate::sqlite::{SqliteStore, codec};
 use crate::{Error, Result};
-use hookfast_core::model::{Principal, Scope, Token};
+use hookfast_core::model::{Name, Principal, Scope, Token};
 use hookfast_core::ports::{BoxFuture, Tokens};
 use hookfast_core::{Error as PortError, OrgId, TokenId, UnixMs};
 use rusqlite::Row;
@@ -14,10 +14,12 @@ const NOT_FOUND: Error = Error::Port(PortError::NotFound { what: "token" });
 fn read(row: &Row<'_>) -> Result<Token> {
     let org: String = row.get(3)?;
     let app: Option<String> = row.get(4)?;
+    let (id, name): (TokenId, String) = (TokenId::from_u128(codec::id_from(row, 0)?), row.get(2)?);
     Ok(Token {
-        id: TokenId::from_u128(codec::id_from(row, 0)?),
+        id,
+        caller: Name::of_token(id, &name),
+        name,
         hash: row.get(1)?,
-        name: row.get(2)?,
         principal: Principal {
             org: org.parse().map_err(|_| Error::Damaged { what: "organisation" })?,
             scope: app.map_or(Scope::Org, |app| Scope::App(app.into())),

@@ -37,6 +37,7 @@ impl Maintenance for SqliteStore {
                 started_at: shared.started_at,
                 seen_at: shared.clock.now(),
                 claimed: tx.held.count(),
+                roles: Some(shared.config.roles.clone()),
                 duties: Duty::ALL.map(|duty| duty.as_str().to_owned()).to_vec(),
             }])
         })

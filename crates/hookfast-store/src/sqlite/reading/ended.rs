@@ -4,6 +4,7 @@ use crate::Result;
 use crate::columns::state_is;
 use crate::page::PageSql;
 use crate::sqlite::codec;
+use hookfast_core::delivery::Cause;
 use hookfast_core::ports::{EndedDelivery, EndedFilter, Page, PageOf};
 use hookfast_core::{AttemptId, EventId};
 use rusqlite::{Connection, Row};
@@ -33,7 +34,7 @@ pub(super) fn list(
     let sql = format!(
         "SELECT d.event, e.low, e.event_type, e.uid, d.state, d.cause, d.tries, d.run, d.attempt, d.attempt_low
          FROM deliveries d JOIN events e ON e.id = d.event
-         WHERE d.endpoint = ?1 AND {state} AND d.event >= ?2 AND d.event < ?3
+         WHERE d.endpoint = ?1 AND {state} AND (?6 IS NULL OR d.cause = ?6) AND d.event >= ?2 AND d.event < ?3
            AND (?4 IS NULL OR d.attempt {compare} ?4)
            AND NOT EXISTS (SELECT 1 FROM deliveries l WHERE l.event = d.event AND l.endpoint = ?1 AND l.run > d.run)
            AND NOT EXISTS (SELECT 1 FROM queue q WHERE q.event = d.event AND q.endpoint = ?1)
@@ -49,6 +50,7 @@ pub(super) fn list(
         codec::row_id(EventId::lowest_at(filter.before).high()),
         page.after.map(|id| codec::row_id(id.high())),
         plan.rows(),
+        filter.cause.map(Cause::code),
     ))?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {

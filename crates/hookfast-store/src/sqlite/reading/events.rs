@@ -4,7 +4,7 @@ use super::app_number;
 use crate::page::PageSql;
 use crate::sqlite::codec;
 use crate::{Error, Result};
-use hookfast_core::model::Event;
+use hookfast_core::model::{Event, Origin};
 use hookfast_core::ports::{EventFilter, Page, PageOf};
 use hookfast_core::{AppId, Error as PortError, EventId};
 use rusqlite::{Connection, Row};
@@ -12,11 +12,12 @@ use rusqlite::{Connection, Row};
 const COLUMNS: &str = "id, low, event_type, uid, channels, content_type";
 const NOT_FOUND: Error = Error::Port(PortError::NotFound { what: "message" });
 
-/// An event from [`COLUMNS`] and its body behind them.
+/// An event from [`COLUMNS`], and its body and origin behind them. Lists leave both out: they lie on further pages.
 fn read(row: &Row<'_>, app: AppId) -> Result<Event> {
     let (high, low): (i64, i64) = (row.get(0)?, row.get(1)?);
     let channels: Option<String> = row.get(4)?;
     let body: Option<Vec<u8>> = row.get(6)?;
+    let (source, by): (Option<String>, Option<String>) = (row.get(7)?, row.get(8)?);
     Ok(Event {
         id: EventId::from_halves(high.cast_unsigned(), low.cast_unsigned()),
         app,
@@ -25,6 +26,7 @@ fn read(row: &Row<'_>, app: AppId) -> Result<Event> {
         channels: channels.as_deref().map_or(Ok(Vec::new()), |text| codec::from_json(text, "channels"))?,
         content_type: row.get(5)?,
         body: body.map(Into::into),
+        origin: Origin::kept(source.as_deref(), by.as_deref()),
     })
 }
 
@@ -32,7 +34,7 @@ fn read(row: &Row<'_>, app: AppId) -> Result<Event> {
 pub(super) fn find(conn: &Connection, app: AppId, reference: &str) -> Result<Event> {
     let no = app_number(conn, app)?;
     let read_one = |filter: &str, params: &[&dyn rusqlite::ToSql]| -> Result<Option<Event>> {
-        let sql = format!("SELECT {COLUMNS}, body FROM events WHERE app = ?1 AND {filter}");
+        let sql = format!("SELECT {COLUMNS}, body, source, accepted_by FROM events WHERE app = ?1 AND {filter}");
         let mut statement = conn.prepare_cached(&sql)?;
         let mut rows = statement.query(params)?;
         rows.next()?.map(|row| read(row, app)).transpose()
@@ -67,7 +69,8 @@ pub(super) fn list(conn: &Connection, app: AppId, filter: &EventFilter, page: &P
     let no = app_number(conn, app)?;
     let plan = PageSql::new(page);
     let sql = format!(
-        "SELECT {COLUMNS}, {body} FROM events WHERE app = ?1 AND id >= ?2 AND id < ?3 AND (?4 IS NULL OR id {compare} ?4)
+        "SELECT {COLUMNS}, {body}, NULL, NULL FROM events WHERE app = ?1 AND id >= ?2 AND id < ?3
+         AND (?4 IS NULL OR id {compare} ?4)
          AND (?5 IS NULL OR event_type IN (SELECT value FROM json_each(?5)))
          AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(channels) WHERE value = ?6))
          ORDER BY id {order} LIMIT ?7",

@@ -15,7 +15,7 @@ use crate::server::{Runtimes, Server};
 use crate::signals::Signals;
 use anyhow::Context as _;
 use hookfast_core::Clock;
-use hookfast_core::model::Route;
+use hookfast_core::model::{Origin, Route};
 use hookfast_sources::emitter::{Emitter, EmitterConfig, Pace, Throttle};
 use http::Method;
 use screen::{Key, Screen};
@@ -140,6 +140,7 @@ async fn show(args: &Args, config: &Config, runtimes: &Runtimes, live: bool) -> 
         invoices: 16,
         stages: Vec::new(),
         type_prefix: "invoice.".into(),
+        origin: Origin::of("emitter:demo"),
     };
     let emitter = Emitter::new(emitter_config, server.intake().context("the demo has no store")?, Arc::clone(&clock))
         .map_err(|error| Failure::new(Exit::Usage, format!("--rate: {error}")))?;

@@ -4,6 +4,7 @@ use super::{List, Replay, Show};
 use crate::cli::attempt;
 use crate::cli::listing::{cell, each, page_of};
 use crate::cli::naming::{APPS, Kind, Named, app, thing};
+use crate::cli::nodes;
 use crate::cli::scope::consent;
 use crate::cli::table::Table;
 use crate::client::{Api, segment};
@@ -37,16 +38,15 @@ async fn listed(api: &Api, wanted: &List) -> anyhow::Result<()> {
         }
         from = Some(iterator.to_owned()).filter(|iterator| !iterator.is_empty());
     }
-    let dead = dead([&wanted.since, &wanted.until]);
+    let dead = dead([&wanted.since, &wanted.until], wanted.cause.as_ref());
     let mut data: Vec<Value> = Vec::new();
     while let Some(endpoint) = left.peek()
         && data.len() < wanted.paging.wanted()
     {
         let path = endpoint.path(Kind::Endpoint, "/ended");
         let mut page = page_of(api, &path, &dead, wanted.paging.wanted() - data.len(), from.as_deref()).await?;
-        let is_wanted = |one: &Value| wanted.cause.as_ref().is_none_or(|cause| one["cause"] == **cause);
         if let Value::Array(found) = page["data"].take() {
-            data.extend(found.into_iter().filter(is_wanted).map(|mut one| {
+            data.extend(found.into_iter().map(|mut one| {
                 one["endpointId"] = json!(endpoint.id);
                 one
             }));
@@ -95,8 +95,9 @@ fn add<T>(all: &mut Vec<T>, one: T) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn dead([since, until]: [&Option<String>; 2]) -> [(&'static str, Option<String>); 3] {
-    [("state", Some("dead".to_owned())), ("after", since.clone()), ("before", until.clone())]
+fn dead([since, until]: [&Option<String>; 2], cause: Option<&String>) -> [(&'static str, Option<String>); 4] {
+    let state = Some("dead".to_owned());
+    [("state", state), ("cause", cause.cloned()), ("after", since.clone()), ("before", until.clone())]
 }
 
 /// Shows one with its attempts and its payload.
@@ -167,11 +168,12 @@ async fn recover(api: &Api, wanted: &Replay) -> anyhow::Result<()> {
         body["until"] = json!(until);
     }
     let task = api.json(Method::POST, &named.path(Kind::Endpoint, "/recover"), Some(&body)).await?;
-    let task = if api.delivers() {
-        watch(api, task).await?
-    } else {
-        eprintln!("no server runs on this store: the task goes on when `hookfast serve` starts");
-        task
+    let task = match nodes::lacking(api, nodes::MAINTENANCE).await {
+        None => watch(api, task).await?,
+        Some(lacking) => {
+            eprintln!("{lacking}: the task goes on when `hookfast serve` starts");
+            task
+        }
     };
     wanted
         .scope
@@ -190,7 +192,7 @@ async fn counted(api: &Api, wanted: &Replay, endpoint: &Named) -> anyhow::Result
         *causes.entry(cell(one, "cause")).or_default() += 1;
         Ok(())
     };
-    each(api, &endpoint.path(Kind::Endpoint, "/ended"), &dead([&wanted.since, &wanted.until]), count).await?;
+    each(api, &endpoint.path(Kind::Endpoint, "/ended"), &dead([&wanted.since, &wanted.until], None), count).await?;
     let mut table = Table::new(["CAUSE", "DELIVERIES"]);
     for (cause, count) in &causes {
         table.row([cause.clone(), count.to_string()]);

@@ -175,7 +175,8 @@ pub(super) fn flush(dir: &Path) -> Finding {
     }
 }
 
-fn size(bytes: u64) -> String {
+/// Bytes for people.
+pub(super) fn size(bytes: u64) -> String {
     const STEP: f64 = 1024.0;
     let mut shown = bytes as f64;
     let mut unit = "B";

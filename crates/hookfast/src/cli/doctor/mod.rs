@@ -1,6 +1,7 @@
 //! `hookfast doctor`: what a server started like this would find, each thing with what to do about it. It changes
 //! nothing but a probe file that it removes. What is looked at is in the modules below; here is the order and the form.
 
+mod database;
 mod directory;
 mod finding;
 mod machine;
@@ -8,6 +9,7 @@ mod network;
 
 use super::print_line;
 use crate::build::{self, Schema};
+use crate::clock::SystemClock;
 use crate::config::{self, Config, ConfigArgs, Migrate};
 use crate::exit::Exit;
 use finding::{Finding, Level};
@@ -75,7 +77,7 @@ async fn look(args: &Args, report: &mut Report) -> anyhow::Result<()> {
         None => directory::State::None,
     };
     if config.store.url.is_some() {
-        report.add(database(&config, build::schema(&config).await))?;
+        look_at_database(&config, report).await?;
     }
     report.add(machine::open_files(config.server.connections_max, config.delivery.in_flight_max))?;
     report.add(machine::listen(&config, &state))?;
@@ -98,8 +100,23 @@ fn look_into(dir: &Path, config: &Config, report: &mut Report) -> anyhow::Result
     Ok(state)
 }
 
-/// The database that the store is in, as far as its schema tells.
-fn database(config: &Config, schema: anyhow::Result<Schema>) -> Finding {
+/// The database that the store is in, if it can be reached.
+async fn look_at_database(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    let schema = build::schema(config).await;
+    let is_reached = schema.is_ok();
+    report.add(schema_of(config, schema))?;
+    match build::inspect_database(config, &SystemClock::start()).await {
+        Ok(seen) => seen.iter().flat_map(database::findings).try_for_each(|finding| report.add(finding)),
+        Err(error) if is_reached => {
+            report.add(Finding::fail("server", format!("{error:#}"), "it cannot be looked at further"))
+        }
+        // Why was told.
+        Err(_) => Ok(()),
+    }
+}
+
+/// What its schema tells.
+fn schema_of(config: &Config, schema: anyhow::Result<Schema>) -> Finding {
     match schema {
         Ok(Schema { of, found, known }) if found == known => Finding::ok("store", format!("{of}: schema {known}")),
         Ok(Schema { of, found, known }) => {

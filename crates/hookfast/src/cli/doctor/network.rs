@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use hookfast_core::address::{AddressRules, Host, parse_url, vet_url};
 use hookfast_core::delivery::Cause;
-use hookfast_core::model::{Endpoint, EndpointSecrets, SecretText, Signing};
+use hookfast_core::model::{AppThrottle, Endpoint, EndpointSecrets, SecretText, Signing};
 use hookfast_core::ports::{Outgoing, Sink, Try, TryOutcome};
 use hookfast_core::{AppId, Clock, EndpointId, EventId, IdGenerator};
 use std::collections::BTreeMap;
@@ -112,6 +112,7 @@ fn endpoint(url: String, current: SecretText, ids: &IdGenerator, clock: &dyn Clo
         event_types: None,
         channels: None,
         throttle_rate: None,
+        app_throttle: AppThrottle::default(),
         ordering: None,
         metadata: BTreeMap::new(),
         headers: BTreeMap::new(),

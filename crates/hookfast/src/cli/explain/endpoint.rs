@@ -34,6 +34,9 @@ pub(super) fn tell(story: &Value, flags: &str) -> String {
     if let Some(rate) = story["throttleRate"].as_u64() {
         let _ = writeln!(out, "It gets at most {rate} deliveries in a second.");
     }
+    if let Some(rate) = story["appThrottleRate"].as_u64() {
+        let _ = writeln!(out, "All endpoints of its application together get at most {rate} deliveries in a second.");
+    }
     waiting(&mut out, story);
     newest_attempts(&mut out, story);
     out

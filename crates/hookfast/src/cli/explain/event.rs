@@ -1,6 +1,6 @@
 //! The story of an event as text. Must not ask anybody anything.
 
-use super::words::{attempt, cause, disabled, endpoint, items, joined, text};
+use super::words::{attempt, cause, disabled, endpoint, items, joined, printable, text};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -47,11 +47,23 @@ fn about(out: &mut String, story: &Value, flags: &str) {
         some => format!(" on {some}"),
     };
     let (id, kind, app) = (text(story, "id"), text(story, "eventType"), text(story, "appId"));
-    let at = text(story, "acceptedAt");
-    let _ = writeln!(out, "{id} ({kind}{own}){channels} was accepted at {at} by {app}.");
+    let (at, through) = (text(story, "acceptedAt"), origin(story));
+    let _ = writeln!(out, "{id} ({kind}{own}) of {app}{channels} was accepted at {at}{through}.");
     if story["attemptsCut"] == true {
         let _ = writeln!(out, "Older attempts are not shown: hookfast attempt list --event {id}{flags}");
     }
+}
+
+/// Through which source, and by whom, as far as that was kept.
+fn origin(story: &Value) -> String {
+    let (source, by) = (printable(text(story, "source")), printable(text(story, "acceptedBy")));
+    let by = match by.strip_prefix("jwt:") {
+        Some(subject) => format!(" by a signed token of {subject}"),
+        None if by.starts_with("tok_") => format!(" by token {by}"),
+        None if by.is_empty() => String::new(),
+        None => format!(" by {by}"),
+    };
+    if source.is_empty() { String::new() } else { format!(" through {source}{by}") }
 }
 
 fn tell_destination(out: &mut String, story: &Value, one: &Value, flags: &str) {
