@@ -82,12 +82,12 @@ impl Service for LoopDevices {
     }
 }
 
-/// A Python of its own with the official SDK and the official verifiers, below `target`.
+/// A Python of its own with the official SDK, the official verifiers and schemathesis, below `target`.
 struct PythonSdk;
 
 impl PythonSdk {
     /// Exact versions: a newer one is taken on purpose, after reading what it changed.
-    const PACKAGES: [&str; 2] = ["svix==2.9.1", "standardwebhooks==1.1.0"];
+    const PACKAGES: [&str; 3] = ["svix==2.9.1", "standardwebhooks==1.1.0", "schemathesis==4.32.5"];
 
     fn dir() -> std::path::PathBuf {
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/python-sdk")
@@ -99,7 +99,7 @@ impl PythonSdk {
 
     fn works() -> bool {
         let mut import = Command::new(Self::python());
-        import.args(["-c", "import svix, standardwebhooks"]).stdout(Stdio::null()).stderr(Stdio::null());
+        import.args(["-c", "import svix, standardwebhooks, schemathesis"]).stdout(Stdio::null()).stderr(Stdio::null());
         import.status().is_ok_and(|status| status.success())
     }
 }

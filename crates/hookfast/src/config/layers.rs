@@ -140,9 +140,14 @@ impl Values {
             for (key, value) in inner {
                 let path = format!("{}.{}", section.get_ref(), key.get_ref());
                 let origin = at(key.span().start);
-                match raw_of(value.get_ref()) {
-                    Some(raw) => self.give(&path, raw, origin),
-                    None => self.fault(origin, &path, format!("expected a value, found {}", kind(value.get_ref()))),
+                match (raw_of(value.get_ref()), text_wanted(&path, value.get_ref())) {
+                    (Some(raw), None) => self.give(&path, raw, origin),
+                    (Some(_), Some(expected)) => {
+                        self.fault(origin, &path, format!("expected {expected}, found {}", kind(value.get_ref())));
+                    }
+                    (None, _) => {
+                        self.fault(origin, &path, format!("expected a value, found {}", kind(value.get_ref())));
+                    }
                 }
             }
         }
@@ -207,10 +212,30 @@ pub(super) fn raw_of(value: &DeValue<'_>) -> Option<Raw> {
     }
 }
 
+/// What is expected, where a number or a boolean was given for what can only be a text: a path, a name, a secret.
+fn text_wanted(path: &str, value: &DeValue<'_>) -> Option<String> {
+    let is_text = |value: &DeValue<'_>| matches!(value, DeValue::String(_));
+    let is_given = match value {
+        DeValue::Array(items) => items.iter().all(|item| is_text(item.get_ref())),
+        other => is_text(other),
+    };
+    let key = (!is_given).then(|| keys().into_iter().find(|key| key.path() == path)).flatten()?;
+    (!takes_plain(&(key.schema)())).then_some(key.expected)
+}
+
+/// May a number or a boolean stand for it?
+fn takes_plain(schema: &serde_json::Value) -> bool {
+    let is_plain = matches!(schema["type"].as_str(), Some("integer" | "number" | "boolean"));
+    let any_of = schema["anyOf"].as_array().is_some_and(|branches| branches.iter().any(takes_plain));
+    is_plain || any_of || schema.get("enum").is_some() || schema.get("items").is_some_and(takes_plain)
+}
+
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::Table(_) => "a table",
-        DeValue::Array(_) => "an array of other things than plain values",
+        DeValue::Array(_) => "an array of other things",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number; in quotes it would be a text",
+        DeValue::Boolean(_) => "a boolean; in quotes it would be a text",
         _ => "a date",
     }
 }

@@ -138,6 +138,69 @@ fn what_is_not_toml_or_in_the_wrong_place_is_refused() {
     assert!(found[0].to_string().starts_with("no/such/file.toml: the file cannot be read: "));
 }
 
+/// Whether the schema of a key has room for a plain value.
+fn allows(schema: &serde_json::Value, value: &serde_json::Value) -> bool {
+    let any_of = schema["anyOf"].as_array().is_some_and(|branches| branches.iter().any(|one| allows(one, value)));
+    let word = schema["enum"].as_array().is_some_and(|words| words.contains(value));
+    let bound = |name: &str| schema[name].as_f64();
+    let is_number = match schema["type"].as_str() {
+        Some("integer") => value.is_i64(),
+        Some("number") => value.is_number(),
+        _ => false,
+    };
+    let in_range = value.as_f64().is_some_and(|number| {
+        bound("minimum").is_none_or(|least| number >= least) && bound("maximum").is_none_or(|most| number <= most)
+    });
+    any_of || word || (schema["type"] == "boolean" && value.is_boolean()) || (is_number && in_range)
+}
+
+#[test]
+fn every_key_refuses_what_is_not_of_its_kind_all_at_once_each_with_its_line() {
+    let plain = ["true", "-1", "1.5", "1e300", "999999999999999999"];
+    let never = ["{ x = 1 }", "1979-05-27", "[{ x = 1 }]", "[['a']]"];
+    for wrong in plain.into_iter().chain(never) {
+        let mut toml = String::new();
+        let mut wanted = Vec::new();
+        for (section, _) in keys::SECTIONS {
+            toml += &format!("[{section}]\n");
+            for key in keys().iter().filter(|key| key.section == *section) {
+                let value = serde_json::from_str(wrong).ok().filter(|value: &serde_json::Value| !value.is_array());
+                if value.is_some_and(|value| allows(&(key.schema)(), &value)) {
+                    continue;
+                }
+                toml += &format!("{} = {wrong}\n", key.name);
+                wanted.push(format!("FILE:{}: {}: expected ", toml.lines().count(), key.path()));
+            }
+        }
+        let found = faults(&toml, &[]);
+        for start in &wanted {
+            let count = found.iter().filter(|fault| fault.starts_with(start) && fault.contains(", found ")).count();
+            assert_eq!(count, 1, "{wrong}: {start}\n{found:#?}");
+        }
+        assert!(wanted.len() > 60, "{wrong}: {}", wanted.len());
+    }
+}
+
+#[test]
+fn every_key_with_a_unit_refuses_a_wrong_one_from_each_source() {
+    let of_unit = |key: &keys::Key| {
+        let schema = (key.schema)().to_string();
+        schema.contains("(ms|s|m|h|d)") || schema.contains("KiB")
+    };
+    let all: Vec<_> = keys().into_iter().filter(of_unit).collect();
+    assert!(all.len() > 20, "{}", all.len());
+    for key in all {
+        for wrong in ["5 parsecs", "5S", "1MB", "-5s", "1.5s", "s", "5s5", "٣s", "99999999999999999999"] {
+            let (variable, list) = (key.variable(), format!("[{}]\n{} = ['{wrong}']", key.section, key.name));
+            let text = format!("[{}]\n{} = '{wrong}'", key.section, key.name);
+            let at = format!("{}: expected {}, found ", key.path(), key.expected);
+            assert!(faults("", &[(&variable, wrong)]).contains(&format!("{variable}: {at}`{wrong}`")), "{wrong}");
+            assert!(faults(&text, &[]).contains(&format!("FILE:2: {at}`{wrong}`")), "{text}");
+            assert!(faults(&list, &[]).contains(&format!("FILE:2: {at}[{wrong}]")), "{list}");
+        }
+    }
+}
+
 #[test]
 fn secrets_are_never_printed() {
     let found = faults("[auth]\njwt_secret = 'hunter2'\n[store]\nsecret_key = 'hunter2'", &[]);
@@ -276,6 +339,21 @@ fn the_schema_describes_every_key_and_takes_its_default() {
 }
 
 proptest! {
+    #[test]
+    fn no_value_of_any_key_makes_the_reading_panic(
+        at: prop::sample::Index,
+        value in "(postgres|redis|https?|file)?(://)?[\\PC]{0,40}|[0-9]{0,25}(ms|s|KiB|TiB|,|:)?[0-9]{0,5}",
+    ) {
+        let keys = keys();
+        let key = at.get(&keys);
+        let quoted = serde_json::to_string(&value).unwrap();
+        let file = file(&format!("[{}]\n{} = {quoted}\n", key.section, key.name));
+        let args = ConfigArgs { config: Some(file.path().to_owned()), ..ConfigArgs::default() };
+        if let Err(faults) = load_from(&args, &[], vec![(key.variable(), value)]) {
+            prop_assert!(faults.iter().all(|fault| !fault.problem.is_empty()));
+        }
+    }
+
     #[test]
     fn no_file_variable_or_flag_makes_the_reading_panic(
         text in "\\PC{0,60}",

@@ -14,10 +14,12 @@ mod deploy;
 mod disk;
 mod doctor;
 mod doctor_postgres;
+mod document;
 mod explain;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod faults;
+mod fuzz;
 mod guides;
 #[cfg(feature = "kafka")]
 mod handlers;
@@ -38,6 +40,8 @@ mod same_key;
 mod sdk;
 mod sender;
 mod signature;
+mod strange;
+mod sweep;
 mod talk;
 mod things;
 mod throttling;
