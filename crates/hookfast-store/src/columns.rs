@@ -87,6 +87,11 @@ pub(crate) fn state_is(column: &str, state: Option<DeliveryState>) -> String {
     }
 }
 
+/// The same where only attempts that failed are asked for: those inside a delivery ended it otherwise.
+pub(crate) fn state_of_attempts(column: &str, succeeded: Option<bool>) -> String {
+    if succeeded == Some(false) { format!("{column} <> 2") } else { "true".to_owned() }
+}
+
 /// A cause from its column.
 pub(crate) fn cause_from(code: u8) -> Result<Cause> {
     Cause::from_code(code).ok_or(Error::Damaged { what: "cause" })

@@ -54,14 +54,15 @@ fn read(row: &Row) -> Result<Attempt> {
 
 /// Both kinds, each limited and ordered by its own index before they are merged. `scope` is the column that `$1` is
 /// about.
-fn sql(scope: &str, event_filter: &str, order: &str) -> String {
-    let half = |base: &str, key: &str| {
+fn sql(scope: &str, succeeded: Option<bool>, event_filter: &str, order: &str) -> String {
+    let state = columns::state_of_attempts("x.state", succeeded);
+    let half = |base: &str, key: &str, more: &str| {
         format!(
-            "({base} AND x.{scope} = $1 AND x.{key} >= $2 AND x.{key} < $3 {FILTER} {event_filter}
+            "({base} AND {more} AND x.{scope} = $1 AND x.{key} >= $2 AND x.{key} < $3 {FILTER} {event_filter}
               ORDER BY x.{key} {order} LIMIT $9)"
         )
     };
-    let (inside, own) = (half(INSIDE, "attempt"), half(OWN, "id"));
+    let (inside, own) = (half(INSIDE, "attempt", &state), half(OWN, "id", "true"));
     format!("{COLUMNS} FROM ({inside} UNION ALL {own}) t {JOINS} ORDER BY t.id {order} LIMIT $9")
 }
 
@@ -89,7 +90,7 @@ async fn list(
         (&plan.rows(), Type::INT8),
     ];
     let event_filter = if types.is_none() && filter.channel.is_none() { "" } else { EVENT_FILTER };
-    let rows = session.rows(&sql(scope, event_filter, plan.order), params).await?;
+    let rows = session.rows(&sql(scope, filter.succeeded, event_filter, plan.order), params).await?;
     page_of(&plan, &rows, read)
 }
 

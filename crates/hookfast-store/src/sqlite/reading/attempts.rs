@@ -1,6 +1,7 @@
 //! Attempts: those inside their delivery and those with a row of their own, read as one list by id.
 
 use super::events;
+use crate::columns::state_of_attempts;
 use crate::page::PageSql;
 use crate::sqlite::codec;
 use crate::{Error, Result};
@@ -67,6 +68,11 @@ const FILTER: &str = "AND (:succeeded IS NULL OR ({alias}.cause = 0) = :succeede
       AND (:types IS NULL OR v.event_type IN (SELECT value FROM json_each(:types)))
       AND (:channel IS NULL OR EXISTS (SELECT 1 FROM json_each(v.channels) WHERE value = :channel))))";
 
+fn sql_of(scope: &str, filter: &AttemptFilter, plan: &PageSql) -> String {
+    let state = state_of_attempts("d.state", filter.succeeded);
+    sql(&format!("a.{scope} = :scope"), &format!("d.{scope} = :scope AND {state}"), FILTER, plan)
+}
+
 fn list(
     conn: &Connection,
     scope: (&str, i64),
@@ -75,7 +81,7 @@ fn list(
     page: &Page<AttemptId>,
 ) -> Result<PageOf<Attempt>> {
     let plan = PageSql::new(page);
-    let sql = sql(&format!("a.{} = :scope", scope.0), &format!("d.{} = :scope", scope.0), FILTER, &plan);
+    let sql = sql_of(scope.0, filter, &plan);
     let types = if filter.event_types.is_empty() { None } else { Some(codec::json(&filter.event_types)?) };
     let after = codec::row_id(AttemptId::lowest_at(filter.after).high());
     let before = codec::row_id(AttemptId::lowest_at(filter.before).high());
@@ -141,5 +147,32 @@ pub(super) fn one(conn: &Connection, app: AppId, event: EventId, attempt: Attemp
     match rows.next()? {
         Some(row) => read(row),
         None => Err(Error::Port(PortError::NotFound { what: "attempt" })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "this is test code: it fails by panicking")]
+
+    use super::*;
+    use crate::sqlite::schema;
+    use hookfast_testkit::world::{any_attempt, first_page};
+
+    #[test]
+    fn failures_among_many_successes_are_found_by_their_index() {
+        let conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&conn).unwrap();
+        let page = first_page::<AttemptId>();
+        for (succeeded, index) in [(Some(false), "deliveries_undelivered"), (Some(true), "deliveries_endpoint")] {
+            let filter = AttemptFilter { succeeded, ..any_attempt() };
+            let sql = sql_of("endpoint", &filter, &PageSql::new(&page));
+            let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let mut rows = plan.raw_query();
+            let mut steps: Vec<String> = Vec::new();
+            while let Some(row) = rows.next().unwrap() {
+                steps.push(row.get(3).unwrap());
+            }
+            assert!(steps.iter().any(|step| step.contains(&format!("SEARCH d USING INDEX {index} "))), "{steps:#?}");
+        }
     }
 }
