@@ -35,7 +35,14 @@ pub(crate) struct Processes {
     dir: PathBuf,
     port_base: Option<u16>,
     known: Vec<Process>,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Processes {
+    /// Closing is not enough: a process that is just being started elsewhere in this one still has the file open.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Processes {
@@ -48,7 +55,7 @@ impl Processes {
     pub(crate) fn open(dir: &Path, port_base: Option<u16>) -> Result<Self> {
         let lock = File::create(dir.join(LOCK))?;
         lock.try_lock().map_err(|_| anyhow::anyhow!("another `cargo xtask stack` is at work in {}", dir.display()))?;
-        let mut processes = Self { dir: dir.to_owned(), port_base, known: Vec::new(), _lock: lock };
+        let mut processes = Self { dir: dir.to_owned(), port_base, known: Vec::new(), lock };
         if dir.join(FILE).is_file() {
             processes.read().with_context(|| format!("{} cannot be read", dir.join(FILE).display()))?;
             if processes.known.iter().any(Process::lives) {
