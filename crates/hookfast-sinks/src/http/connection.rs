@@ -50,8 +50,7 @@ impl Connection {
     pub(super) async fn open(transport: Transport) -> Result<Self, Failure> {
         let (stream, meter) = Stream::new(transport);
         let mut builder = http1::Builder::new();
-        // Head and body as one piece: payloads are short, and a list of pieces costs more than copying them.
-        builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX).writev(false);
+        builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
         let (sender, future) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| failure_of(&error))?;
         Ok(Self { sender, driver: Driver { future: Box::pin(future), is_done: false }, meter })
     }
