@@ -1,5 +1,5 @@
-//! How often the tries of an endpoint, or of all endpoints of an application, may start: as if evenly spaced, with a little tolerance so that what a busy
-//! node missed is made up for at once and nothing more is. Pure: times come in.
+//! How often the tries of an endpoint, or of all endpoints of an application, may start: as if evenly spaced, with a
+//! little tolerance so that what a busy node missed is made up for at once and nothing more is. Pure: times come in.
 
 use hookfast_core::UnixMs;
 

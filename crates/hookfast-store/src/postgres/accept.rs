@@ -270,9 +270,8 @@ impl AcceptBatch {
                 (&columns.accepted_by, Type::TEXT_ARRAY),
             ],
         );
-        let free_keys = self.key_days.write(statement);
-        let key_is_free = free_keys.map(|part| format!("(i.key IS NULL OR i.key IN (SELECT key FROM {part}))"));
-        let key_is_free = key_is_free.as_deref().unwrap_or("true");
+        let with_keys = self.key_days.write(statement);
+        let key_is_free = if with_keys { "(i.key IS NULL OR i.key IN (SELECT key FROM k))" } else { "true" };
         if with_uids {
             statement.part(
                 &format!(

@@ -128,8 +128,10 @@ async fn try_claim(shared: &Shared, session: &mut Session, wanted: &[ClaimWanted
     let mut claims: HashMap<i64, Claim> = known.iter().map(|(one, no)| (*no, nothing(one))).collect();
     let nos: Vec<i64> = known.iter().map(|(_, no)| *no).collect();
     let limits: Vec<i64> = known.iter().map(|(one, _)| i64::from(one.rows_max)).collect();
-    let begun = shared.swept().begin();
-    let from_dues: Vec<i64> = nos.iter().map(|no| shared.swept().from(*no, now)).collect();
+    let (begun, from_dues): (u64, Vec<i64>) = {
+        let swept = shared.swept();
+        (swept.begin(), nos.iter().map(|no| swept.from(*no, now)).collect())
+    };
     let params: super::db::Params<'_> = &[
         (&shared.incarnation, Type::INT8),
         (&nos, Type::INT8_ARRAY),

@@ -29,11 +29,11 @@ impl KeyDays {
         self.count = i64::from(last) - i64::from(first) + 1;
     }
 
-    /// Adds the parts that take the keys of `i`; answers the one that names those that were free. `None` without any.
-    pub(crate) fn write<'a>(&'a self, statement: &mut Statement<'a>) -> Option<&'static str> {
+    /// Adds the parts that take the keys of `i`, of which `k` names those that were free; nothing, and `false`, without any.
+    pub(crate) fn write<'a>(&'a self, statement: &mut Statement<'a>) -> bool {
+        let Some((first, last)) = &self.span else { return false };
         // Sorted, so that two nodes never wait for each other in a circle.
-        let Some((first, last)) = self.span.as_ref().filter(|_| self.count > 1) else {
-            self.span?;
+        if self.count == 1 {
             statement.part(
                 "k AS (INSERT INTO hookfast.dedupe (day, key, body, object)
                    SELECT i.today, i.key, i.key_body, i.id FROM i WHERE i.key IS NOT NULL AND NOT EXISTS (
@@ -41,8 +41,8 @@ impl KeyDays {
                    ORDER BY i.key ON CONFLICT DO NOTHING RETURNING key)",
                 &[],
             );
-            return Some("k");
-        };
+            return true;
+        }
         statement.part(
             "k2 AS (INSERT INTO hookfast.dedupe (day, key, body, object)
                SELECT g.day, i.key, i.key_body, i.id FROM i, generate_series(@, @) AS g(day)
@@ -54,7 +54,7 @@ impl KeyDays {
         // One that was free on one of the days only is somebody else's: what it left there stands for no event, and goes when
         // it is asked about.
         statement.part("k AS (SELECT key FROM k2 GROUP BY key HAVING count(*) = @)", &[(&self.count, Type::INT8)]);
-        Some("k")
+        true
     }
 }
 

@@ -154,6 +154,12 @@ impl SettleBatch {
         self.settlements.is_empty()
     }
 
+    /// Of each row that waits from now on, its endpoint and when it is due.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+        let both = [&self.memory_waits, &self.queue_waits].into_iter();
+        both.flat_map(|waits| waits.endpoints.iter().copied().zip(waits.dues.iter().copied()))
+    }
+
     /// Looks up what the columns need.
     pub(crate) async fn of(
         shared: &Shared,

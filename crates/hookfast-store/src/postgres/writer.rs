@@ -219,6 +219,8 @@ impl Writer {
         for (key, lease_no) in &settle.released {
             shared.held().release(*key, *lease_no);
         }
+        // What is given back unsent keeps its due time, and may be older than what was claimed since.
+        settle.waiting().for_each(|(endpoint, due)| shared.swept().found(endpoint, due));
         settle.handoffs.iter().for_each(|no| self.handoffs.settled(*no));
         shared.counters.stale.fetch_add(settle.leased().saturating_sub(committed.found_leases), Ordering::Relaxed);
         failpoint::reach("commit.after");

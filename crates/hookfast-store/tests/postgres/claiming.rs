@@ -4,6 +4,7 @@
 
 use super::own_duties::{PostgresWorld, in_a_world};
 use hookfast_core::EndpointId;
+use hookfast_core::ports::Outcome;
 use hookfast_testkit::Grants;
 use hookfast_testkit::world::eventually;
 
@@ -46,7 +47,7 @@ async fn deliver(world: &PostgresWorld, endpoint: EndpointId, claims: u32) {
     }
 }
 
-async fn filled(world: &PostgresWorld) -> EndpointId {
+async fn filled(world: &mut PostgresWorld) -> EndpointId {
     let app = world.app().await.id;
     let endpoint = world.endpoint(app).await.id;
     world.accept_plain(app).await;
@@ -54,13 +55,15 @@ async fn filled(world: &PostgresWorld) -> EndpointId {
     world.settle(vec![world.delivered(&first)]).await;
     world.ground().psql(FILL).unwrap();
     assert_eq!(world.ground().psql("SELECT count(*) FROM hookfast.queue").unwrap(), ROWS.to_string());
+    // A new node knows nothing of claims before.
+    world.restart().await;
     endpoint
 }
 
 #[test]
 fn a_claim_reads_what_it_takes_and_not_what_stands_beside_it() {
     in_a_world(Grants::None, async |mut world| {
-        let endpoint = filled(&world).await;
+        let endpoint = filled(&mut world).await;
         let before = read_so_far(&mut world).await;
         deliver(&world, endpoint, 10).await;
         let read = read_so_far(&mut world).await - before;
@@ -73,7 +76,7 @@ fn a_claim_reads_what_it_takes_and_not_what_stands_beside_it() {
 #[test]
 fn what_is_gone_and_cannot_be_cleared_away_is_not_read_again_and_again() {
     in_a_world(Grants::None, async |mut world| {
-        let endpoint = filled(&world).await;
+        let endpoint = filled(&mut world).await;
         let (client, connection) = tokio_postgres::connect(&world.ground().url(), tokio_postgres::NoTls).await.unwrap();
         let connection = tokio::spawn(connection);
         client
@@ -88,5 +91,19 @@ fn what_is_gone_and_cannot_be_cleared_away_is_not_read_again_and_again() {
         assert!(read < most, "10,000 deliveries beside an open transaction read {read} index entries and rows");
         drop(client);
         connection.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn what_is_given_back_unsent_comes_first_again_though_newer_rows_were_claimed() {
+    in_a_world(Grants::None, async |mut world| {
+        let endpoint = filled(&mut world).await;
+        let first = world.claim(endpoint, CLAIMED).await.deliveries;
+        let newer = world.claim(endpoint, CLAIMED).await.deliveries;
+        assert_eq!((first.len(), newer.len()), (CLAIMED as usize, CLAIMED as usize));
+        let unsent = first.iter().map(|one| world.untried(one, Outcome::Wait { due: one.due })).collect();
+        world.settle(unsent).await;
+        let again = world.claim(endpoint, CLAIMED).await.deliveries;
+        assert!(again.iter().map(|one| one.key).eq(first.iter().map(|one| one.key)), "newer ones were given");
     });
 }

@@ -41,7 +41,8 @@ pub(super) async fn list(
     let sql = format!(
         "SELECT d.event, e.event_type, e.uid, d.state, d.cause, d.tries, d.run, d.attempt FROM (
            SELECT d.* FROM hookfast.deliveries d
-           WHERE d.endpoint = $1 AND {state} AND ($7 IS NULL OR d.cause = $7) AND d.event >= $2 AND d.event < $3 AND d.attempt >= $4 AND d.attempt < $5
+           WHERE d.endpoint = $1 AND {state} AND ($7 IS NULL OR d.cause = $7)
+             AND d.event >= $2 AND d.event < $3 AND d.attempt >= $4 AND d.attempt < $5
              AND NOT EXISTS (SELECT FROM hookfast.deliveries l
                WHERE l.event = d.event AND l.endpoint = $1 AND l.retention_days = d.retention_days AND l.run > d.run)
              AND NOT EXISTS (SELECT FROM hookfast.queue q WHERE q.event = d.event AND q.endpoint = $1)
