@@ -22,14 +22,15 @@ const CLAIM_BYTES_MAX: i64 = 16 << 20;
 /// Due rows that nobody holds, oldest first for each endpoint, until their bodies are enough. Comes behind the fence and
 /// [`throttle::may_claim`].
 ///
-/// The planner cannot know how few rows are asked for and would join whole tables. So rows are found again by where they
-/// are, which holds while they are locked, and everything else is looked up one by one.
+/// The planner cannot know how few rows are asked for, counts with a tenth of the queue, and would join whole tables, or
+/// compile the statement anew each time. So there is a limit that it can see; rows are found again by where they are, which
+/// holds while they are locked; and everything else is looked up one by one.
 const CLAIM: &str = "),
    p AS MATERIALIZED (
      SELECT q.* FROM w CROSS JOIN LATERAL (
        SELECT ctid AS place, event, endpoint, retention_days, due FROM hookfast.queue
        WHERE endpoint = w.endpoint AND lease_owner IS NULL AND due BETWEEN w.from_due AND $4
-       ORDER BY due LIMIT w.n FOR UPDATE SKIP LOCKED) q),
+       ORDER BY due LIMIT w.n FOR UPDATE SKIP LOCKED) q LIMIT 1000),
    s AS MATERIALIZED (
      SELECT p.place, coalesce(sum(e.bytes) OVER (ORDER BY p.due, p.event, p.endpoint
          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes_before
