@@ -66,3 +66,6 @@ mod own_throttling;
 
 #[path = "postgres/consuming.rs"]
 mod own_consuming;
+
+#[path = "postgres/migrating.rs"]
+mod own_migrating;

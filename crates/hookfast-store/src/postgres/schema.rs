@@ -43,8 +43,9 @@ impl SchemaStatus {
 }
 
 async fn applied(run: &impl Run) -> Result<Vec<(u32, Vec<u8>)>> {
-    let exists = run.one("SELECT to_regclass('hookfast.migrations') IS NOT NULL", &[]).await?;
-    if !exists.try_get::<_, bool>(0)? {
+    // Read from the catalog: to_regclass may answer what this connection knew before it waited for the lock.
+    let sql = "SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'hookfast' AND tablename = 'migrations'";
+    if run.opt(sql, &[]).await?.is_none() {
         return Ok(Vec::new());
     }
     let rows = run.rows("SELECT version, checksum FROM hookfast.migrations ORDER BY version", &[]).await?;
