@@ -23,14 +23,14 @@ const CLAIM_BYTES_MAX: i64 = 16 << 20;
 /// [`throttle::may_claim`].
 ///
 /// The planner cannot know how few rows are asked for, counts with a tenth of the queue, and would join whole tables, or
-/// compile the statement anew each time. So there is a limit that it can see; rows are found again by where they are, which
-/// holds while they are locked; and everything else is looked up one by one.
+/// compile the statement anew each time. So [`limit`] writes down what it can see; rows are found again by where they are,
+/// which holds while they are locked; and everything else is looked up one by one.
 const CLAIM: &str = "),
    p AS MATERIALIZED (
      SELECT q.* FROM w CROSS JOIN LATERAL (
        SELECT ctid AS place, event, endpoint, retention_days, due FROM hookfast.queue
        WHERE endpoint = w.endpoint AND lease_owner IS NULL AND due BETWEEN w.from_due AND $4
-       ORDER BY due LIMIT w.n FOR UPDATE SKIP LOCKED) q LIMIT 1000),
+       ORDER BY due LIMIT w.n FOR UPDATE SKIP LOCKED) q LIMIT {}),
    s AS MATERIALIZED (
      SELECT p.place, coalesce(sum(e.bytes) OVER (ORDER BY p.due, p.event, p.endpoint
          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes_before
@@ -112,6 +112,12 @@ pub(crate) async fn claim(shared: &Shared, wanted: &[ClaimWanted], now: UnixMs) 
     claimed
 }
 
+/// A bound of the rows of a claim that cuts off none. It has few values, as each makes a statement of its own.
+fn limit(rows_max: &[i64]) -> String {
+    let sum = rows_max.iter().fold(0_u64, |sum, rows| sum.saturating_add(rows.unsigned_abs()));
+    sum.clamp(1_000, 1 << 40).next_power_of_two().to_string()
+}
+
 async fn try_claim(shared: &Shared, session: &mut Session, wanted: &[ClaimWanted], now: UnixMs) -> Result<Vec<Claim>> {
     if shared.held().doubtful {
         give_back_what_nobody_holds(shared, session).await?;
@@ -141,7 +147,8 @@ async fn try_claim(shared: &Shared, session: &mut Session, wanted: &[ClaimWanted
         (&CLAIM_BYTES_MAX, Type::INT8),
         (&from_dues, Type::INT8_ARRAY),
     ];
-    let sql = [statement::fence().as_str(), ASKED, &throttle::may_claim(), CLAIM].concat();
+    let claim = CLAIM.replacen("{}", &limit(&limits), 1);
+    let sql = [statement::fence().as_str(), ASKED, &throttle::may_claim(), &claim].concat();
     let rows = if nos.is_empty() { Vec::new() } else { session.rows(&sql, params).await? };
     let (mut taken, mut dropped, mut dropped_keys) = (Vec::new(), Vec::new(), Keys::default());
     let mut found: HashMap<i64, (i64, i64)> = HashMap::with_capacity(nos.len());
