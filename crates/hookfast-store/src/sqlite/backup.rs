@@ -13,12 +13,15 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// Pages copied between two looks at the time, the disk and the caller.
 const PAGES_PER_STEP: i32 = 256;
 /// The copy is flushed so often that no flush of the server's has to wait for much of it.
-const FLUSH_BYTES: u64 = 4 << 20;
+const FLUSH_BYTES: u64 = 1 << 20;
+/// How many times as long as it worked a copy rests while another writes to its source.
+const REST: u32 = 4;
 /// Faults that are told.
 const FAULTS_MAX: u32 = 10;
 /// Virtual machine steps between two looks at whether a check is to go on.
@@ -207,7 +210,7 @@ impl Source {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(path, flags)?;
-        conn.busy_timeout(std::time::Duration::from_secs(5))?;
+        conn.busy_timeout(Duration::from_secs(5))?;
         let source = Self { path: path.to_owned(), conn };
         source.begin().map_err(|error| source.judged(error))?;
         Ok(source)
@@ -304,7 +307,7 @@ impl Source {
         target.pragma_update(None, "synchronous", "OFF")?;
         target.pragma_update(None, "cache_size", -(2 << 10))?;
         let copying = Backup::new(&self.conn, &mut target)?;
-        let (total, mut flushed) = (self.bytes()?, 0);
+        let (total, mut flushed, mut pace) = (self.bytes()?, 0, Pace::of(&self.path));
         loop {
             match copying.step(PAGES_PER_STEP)? {
                 StepResult::Done => break,
@@ -320,6 +323,8 @@ impl Source {
                 flushed = done;
                 // The log of a server that writes cannot be folded back meanwhile.
                 must_have_room(&self.path, 0, course.reserve_bytes)?;
+                std::thread::sleep(pace.rest());
+                pace.work();
             }
             if course.stop.is_cancelled() {
                 return Err(BackupError::Stopped);
@@ -332,6 +337,34 @@ impl Source {
         Connection::open(part)?.pragma_update(None, "journal_mode", "DELETE")?;
         Ok(file.sync_all()?)
     }
+}
+
+/// How a copy leaves the disk to a server that writes to its source. Where nobody writes, it goes on at once.
+struct Pace {
+    log: PathBuf,
+    written: Option<SystemTime>,
+    since: Instant,
+}
+
+impl Pace {
+    fn of(source: &Path) -> Self {
+        let log = beside(source, "-wal");
+        Self { written: written(&log), log, since: Instant::now() }
+    }
+
+    /// Work begins again.
+    fn work(&mut self) {
+        (self.written, self.since) = (written(&self.log), Instant::now());
+    }
+
+    /// How long to rest now.
+    fn rest(&self) -> Duration {
+        if written(&self.log) == self.written { Duration::ZERO } else { self.since.elapsed() * REST }
+    }
+}
+
+fn written(log: &Path) -> Option<SystemTime> {
+    log.metadata().and_then(|log| log.modified()).ok()
 }
 
 fn must_have_room(at: &Path, bytes: u64, reserve: u64) -> Result<()> {

@@ -42,6 +42,22 @@ fn the_copy_is_the_store_of_the_moment_at_which_it_began_in_one_file() {
 }
 
 #[test]
+fn a_copy_rests_while_another_writes_and_only_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let conn = store(dir.path());
+    let mut pace = Pace::of(&dir.path().join(FILE));
+    assert_eq!(pace.rest(), Duration::ZERO);
+    let before = pace.written;
+    // The clock of the file system may tick slowly.
+    while written(&pace.log) == before {
+        fill(&conn, 1);
+    }
+    assert!(pace.rest() > Duration::ZERO);
+    pace.work();
+    assert_eq!(pace.rest(), Duration::ZERO);
+}
+
+#[test]
 fn a_copy_that_is_stopped_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     drop(store(dir.path()));
