@@ -6,6 +6,8 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 pub const EXCERPT_BYTES_MAX: usize = 16 << 10;
 /// Greatest page of any list.
 pub const PAGE_ROWS_MAX: u32 = 250;
+/// Most rows of each table that a store looks at for one page of a list with a filter.
+pub const LOOKED_AT_MAX: u32 = 5_000;
 /// Page of a list when none is asked for.
 pub const PAGE_ROWS_DEFAULT: u32 = 50;
 /// Greatest number of old secrets that still sign.

@@ -2,8 +2,9 @@
 
 use crate::extract::{Problem, QueryReader};
 use hookfast_core::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
-use hookfast_core::ports::{Order, Page, PageOf};
+use hookfast_core::ports::{Found, Order, Page, PageOf};
 use serde::Serialize;
+use std::fmt::Display;
 use utoipa::{IntoParams, ToSchema};
 
 /// Longest iterator that is looked at.
@@ -15,7 +16,8 @@ const ITERATOR_CHARS_MAX: usize = 260;
 pub(crate) struct ListResponse<T> {
     /// The items.
     data: Vec<T>,
-    /// Give it back as `iterator` to get the next page; null when the page is empty.
+    /// Give it back as `iterator` to get the next page; null when there is none. Of a list with a filter a page may be
+    /// short, or empty, and another one follow.
     #[schema(required)]
     iterator: Option<String>,
     /// Give it back as `iterator` to get the page before.
@@ -107,19 +109,28 @@ impl<K> PageQuery<K> {
     /// The answer for what the store gave.
     pub(crate) fn answer<S, T>(
         &self,
-        found: PageOf<S>,
+        found: impl Into<Found<S, K>>,
         key: impl Fn(&S) -> String,
         show: impl Fn(S) -> T,
-    ) -> ListResponse<T> {
-        let PageOf { mut items, done } = found;
+    ) -> ListResponse<T>
+    where
+        K: Display,
+    {
+        let Found { mut items, done, stopped_at } = found.into();
+        let stopped_at = stopped_at.map(|key| key.to_string());
         if self.wanted == 0 {
-            let done = items.is_empty();
-            return ListResponse { data: Vec::new(), iterator: None, prev_iterator: None, done };
+            let done = items.is_empty() && done;
+            return ListResponse { data: Vec::new(), iterator: stopped_at, prev_iterator: None, done };
         }
         items.truncate(usize::try_from(self.wanted).unwrap_or(usize::MAX));
-        let iterator = items.last().map(&key);
-        let prev_iterator = items.first().map(|first| format!("-{}", key(first)));
-        ListResponse { data: items.into_iter().map(show).collect(), iterator, prev_iterator, done }
+        let (first, last) = (items.first().map(&key), items.last().map(&key));
+        let (previous, next) = if self.page.backwards {
+            (stopped_at.clone().or(first), last.or(stopped_at))
+        } else {
+            (first.or_else(|| stopped_at.clone()), stopped_at.or(last))
+        };
+        let prev_iterator = previous.map(|key| format!("-{key}"));
+        ListResponse { data: items.into_iter().map(show).collect(), iterator: next, prev_iterator, done }
     }
 
     /// One page of a list that is whole in memory, which must be sorted by its key, ascending.
@@ -179,6 +190,28 @@ mod tests {
         let answer = |items: Vec<u8>| query.answer(PageOf { items, done: true }, u8::to_string, |item| item);
         assert_eq!(query.page().limit, 1);
         assert!(answer(vec![]).done && !answer(vec![1]).done && answer(vec![1]).data.is_empty());
+        let stopped_at = Some(AppId::from_u128(7));
+        let stopped = query.answer(stopped(Vec::new(), stopped_at), u8::to_string, |item| item);
+        assert_eq!((stopped.done, stopped.iterator), (false, stopped_at.map(|at| at.to_string())));
+    }
+
+    fn stopped(items: Vec<u8>, stopped_at: Option<AppId>) -> Found<u8, AppId> {
+        Found { items, done: stopped_at.is_none(), stopped_at }
+    }
+
+    #[test]
+    fn a_page_on_which_the_store_stopped_looking_is_gone_on_behind_it_in_its_direction() {
+        let at = AppId::from_u128(7);
+        let ends = |query: &str, items: &[u8]| {
+            let answer = read(query).unwrap().answer(stopped(items.to_vec(), Some(at)), u8::to_string, |item| item);
+            assert!(!answer.done);
+            (answer.prev_iterator.unwrap(), answer.iterator.unwrap())
+        };
+        let backwards = format!("iterator=-{}", AppId::from_u128(9));
+        assert_eq!(ends("", &[]), (format!("-{at}"), at.to_string()));
+        assert_eq!(ends("", &[1, 2]), ("-1".to_owned(), at.to_string()));
+        assert_eq!(ends(&backwards, &[]), (format!("-{at}"), at.to_string()));
+        assert_eq!(ends(&backwards, &[1, 2]), (format!("-{at}"), "2".to_owned()));
     }
 
     proptest! {

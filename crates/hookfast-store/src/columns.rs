@@ -87,6 +87,12 @@ pub(crate) fn state_is(column: &str, state: Option<DeliveryState>) -> String {
     }
 }
 
+/// What that index alone can say of it.
+pub(crate) fn may_be(column: &str, state: Option<DeliveryState>) -> String {
+    let succeeded = state.map(|state| state == DeliveryState::Delivered);
+    state_of_attempts(column, succeeded)
+}
+
 /// The same where only attempts that failed are asked for: those inside a delivery ended it otherwise.
 pub(crate) fn state_of_attempts(column: &str, succeeded: Option<bool>) -> String {
     if succeeded == Some(false) { format!("{column} <> 2") } else { "true".to_owned() }

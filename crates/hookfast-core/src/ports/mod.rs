@@ -29,7 +29,7 @@ pub use dispatch::{Delivery, Dispatch, Hold, NoDispatch, Outgoing, Wanted};
 pub use intake::{Accept, Accepted, Admission, Intake, Submission};
 pub use log::{Assigned, Log, LogEntry, LogNews, LogPosition, LogReader, LogReaders, LogRecord};
 pub use maintenance::{Duty, Maintenance, Node, NodeState, Step};
-pub use page::{Order, Page, PageOf};
+pub use page::{Found, Order, Page, PageOf};
 pub use queue::{Claim, ClaimWanted, HealthMark, Outcome, Queue, Settlement, Waiting};
 pub use reading::{
     AttemptFilter, Destination, EndedDelivery, EndedFilter, EndpointStats, EventFilter, Reading, Replays, StoreTotals,

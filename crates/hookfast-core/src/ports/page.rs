@@ -30,3 +30,22 @@ pub struct PageOf<T> {
     /// Nothing follows in the direction asked for.
     pub done: bool,
 }
+
+/// One page of a list with a filter that few may pass: a store looks at no more than
+/// [`crate::limits::LOOKED_AT_MAX`] rows for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found<T, K> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Nothing follows in the direction asked for.
+    pub done: bool,
+    /// The store stopped looking here, before the page was full and all was looked at: the next page goes on behind it.
+    pub stopped_at: Option<K>,
+}
+
+impl<T, K> From<PageOf<T>> for Found<T, K> {
+    /// All was looked at.
+    fn from(PageOf { items, done }: PageOf<T>) -> Self {
+        Self { items, done, stopped_at: None }
+    }
+}

@@ -1,6 +1,6 @@
 //! Reading what happened, and asking for it to happen again.
 
-use super::{BoxFuture, Page, PageOf};
+use super::{BoxFuture, Found, Page, PageOf};
 use crate::delivery::{Cause, DeliveryState};
 use crate::model::{Attempt, CallerKey, Endpoint, Event};
 use crate::{AppId, AttemptId, EndpointId, EventId, OrgId, Result, TaskId, UnixMs};
@@ -142,7 +142,12 @@ pub trait Reading: Send + Sync {
     /// One event, by id or the caller's own uid.
     fn event<'a>(&'a self, app: AppId, reference: &'a str) -> BoxFuture<'a, Result<Event>>;
     /// Events by id.
-    fn events(&self, app: AppId, filter: EventFilter, page: Page<EventId>) -> BoxFuture<'_, Result<PageOf<Event>>>;
+    fn events(
+        &self,
+        app: AppId,
+        filter: EventFilter,
+        page: Page<EventId>,
+    ) -> BoxFuture<'_, Result<Found<Event, EventId>>>;
     /// Where an event goes and how far each came.
     fn destinations(&self, app: AppId, event: EventId) -> BoxFuture<'_, Result<Vec<Destination>>>;
     /// Attempts of an event by id.
@@ -160,7 +165,7 @@ pub trait Reading: Send + Sync {
         endpoint: EndpointId,
         filter: AttemptFilter,
         page: Page<AttemptId>,
-    ) -> BoxFuture<'_, Result<PageOf<Attempt>>>;
+    ) -> BoxFuture<'_, Result<Found<Attempt, AttemptId>>>;
     /// One attempt.
     fn attempt(&self, app: AppId, event: EventId, attempt: AttemptId) -> BoxFuture<'_, Result<Attempt>>;
     /// Attempts of an endpoint, counted in whole hours between two times.
@@ -179,7 +184,7 @@ pub trait Reading: Send + Sync {
         endpoint: EndpointId,
         filter: EndedFilter,
         page: Page<AttemptId>,
-    ) -> BoxFuture<'_, Result<PageOf<EndedDelivery>>>;
+    ) -> BoxFuture<'_, Result<Found<EndedDelivery, AttemptId>>>;
     /// When the oldest event was accepted whose delivery to this endpoint is in the queue; `None` when there is none.
     /// Of very many, the 100,000 that are due first are looked at.
     fn oldest_waiting(&self, app: AppId, endpoint: EndpointId) -> BoxFuture<'_, Result<Option<UnixMs>>>;

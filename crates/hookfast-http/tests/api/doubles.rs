@@ -133,13 +133,18 @@ impl Reading for Memory {
         done(self.find_event(app, reference))
     }
 
-    fn events(&self, app: AppId, filter: EventFilter, page: Page<EventId>) -> BoxFuture<'_, Result<PageOf<Event>>> {
+    fn events(
+        &self,
+        app: AppId,
+        filter: EventFilter,
+        page: Page<EventId>,
+    ) -> BoxFuture<'_, Result<Found<Event, EventId>>> {
         let state = self.state();
         let wanted = |event: &&Event| {
             event.app == app && (filter.event_types.is_empty() || filter.event_types.contains(&event.event_type))
         };
         let all = state.events.values().filter(wanted).cloned().map(|event| (event.id, event)).collect();
-        done(Ok(paged(all, &page)))
+        done(Ok(paged(all, &page).into()))
     }
 
     fn destinations(&self, app: AppId, event: EventId) -> BoxFuture<'_, Result<Vec<Destination>>> {
@@ -181,10 +186,10 @@ impl Reading for Memory {
         endpoint: EndpointId,
         _: AttemptFilter,
         page: Page<AttemptId>,
-    ) -> BoxFuture<'_, Result<PageOf<Attempt>>> {
+    ) -> BoxFuture<'_, Result<Found<Attempt, AttemptId>>> {
         let state = self.state();
         let all = state.attempts.values().filter(|attempt| attempt.endpoint == endpoint).cloned();
-        done(Ok(paged(all.map(|attempt| (attempt.id, attempt)).collect(), &page)))
+        done(Ok(paged(all.map(|attempt| (attempt.id, attempt)).collect(), &page).into()))
     }
 
     fn attempt(&self, _: AppId, event: EventId, attempt: AttemptId) -> BoxFuture<'_, Result<Attempt>> {
@@ -202,7 +207,7 @@ impl Reading for Memory {
         endpoint: EndpointId,
         filter: EndedFilter,
         page: Page<AttemptId>,
-    ) -> BoxFuture<'_, Result<PageOf<EndedDelivery>>> {
+    ) -> BoxFuture<'_, Result<Found<EndedDelivery, AttemptId>>> {
         let state = self.state();
         let dead = state.events.values().filter(|event| event.app == app).map(|event| {
             let ended = AttemptId::from_u128(event.id.as_u128());
@@ -215,7 +220,7 @@ impl Reading for Memory {
             filter.state.is_none_or(|state| state == one.state) && filter.cause.is_none_or(|cause| cause == one.cause)
         };
         let all = dead.filter(|(_, one)| is_known && wanted(one)).collect();
-        done(Ok(paged(all, &page)))
+        done(Ok(paged(all, &page).into()))
     }
 
     fn oldest_waiting(&self, _: AppId, _: EndpointId) -> BoxFuture<'_, Result<Option<UnixMs>>> {

@@ -6,8 +6,8 @@ use hookfast_core::model::{
 };
 use hookfast_core::ports::{
     Accepted, ApplicationPatch, Applications, AttemptFilter, BoxFuture, Created, Destination, EndedDelivery,
-    EndedFilter, EndpointPatch, EndpointStats, Endpoints, EventFilter, Exclusive, Intake, NewApplication, NewEndpoint,
-    OnExisting, Page, PageOf, Reading, StoreTotals, Submission, Thing,
+    EndedFilter, EndpointPatch, EndpointStats, Endpoints, EventFilter, Exclusive, Found, Intake, NewApplication,
+    NewEndpoint, OnExisting, Page, PageOf, Reading, StoreTotals, Submission, Thing,
 };
 use hookfast_core::{AppId, AttemptId, Clock, EndpointId, Error, EventId, OrgId, Result, UnixMs};
 use std::collections::BTreeMap;
@@ -244,8 +244,8 @@ impl Reading for Behind {
         _: EndpointId,
         _: AttemptFilter,
         _: Page<AttemptId>,
-    ) -> BoxFuture<'_, Result<PageOf<Attempt>>> {
-        Box::pin(ready(Ok(PageOf { items: Vec::new(), done: true })))
+    ) -> BoxFuture<'_, Result<Found<Attempt, AttemptId>>> {
+        Box::pin(ready(Ok(PageOf { items: Vec::new(), done: true }.into())))
     }
     fn oldest_waiting(&self, _: AppId, _: EndpointId) -> BoxFuture<'_, Result<Option<UnixMs>>> {
         Box::pin(ready(Ok(None)))
@@ -253,7 +253,7 @@ impl Reading for Behind {
     fn event<'a>(&'a self, _: AppId, _: &'a str) -> BoxFuture<'a, Result<Event>> {
         unreachable!("the source does not ask")
     }
-    fn events(&self, _: AppId, _: EventFilter, _: Page<EventId>) -> BoxFuture<'_, Result<PageOf<Event>>> {
+    fn events(&self, _: AppId, _: EventFilter, _: Page<EventId>) -> BoxFuture<'_, Result<Found<Event, EventId>>> {
         unreachable!("the source does not ask")
     }
     fn destinations(&self, _: AppId, _: EventId) -> BoxFuture<'_, Result<Vec<Destination>>> {
@@ -280,7 +280,7 @@ impl Reading for Behind {
         _: EndpointId,
         _: EndedFilter,
         _: Page<AttemptId>,
-    ) -> BoxFuture<'_, Result<PageOf<EndedDelivery>>> {
+    ) -> BoxFuture<'_, Result<Found<EndedDelivery, AttemptId>>> {
         unreachable!("the source does not ask")
     }
     fn owner<'a>(&'a self, _: &'a OrgId, _: Thing) -> BoxFuture<'a, Result<AppId>> {

@@ -1,5 +1,6 @@
 //! Ids as the column type `uuid`. Must not know which tables have them.
 
+use crate::page::Key;
 use bytes::BytesMut;
 use hookfast_core::{AppId, AttemptId, EndpointId, EventId, TaskId, TokenId};
 use std::error::Error;
@@ -14,6 +15,12 @@ impl Uuid {
     pub(crate) const MIN: Self = Self(0);
     /// Behind every id.
     pub(crate) const MAX: Self = Self(u128::MAX);
+}
+
+impl Key for Uuid {
+    fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 macro_rules! from_ids {

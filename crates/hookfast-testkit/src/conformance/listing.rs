@@ -4,12 +4,21 @@ use crate::paging::check;
 use crate::world::{any_attempt, any_event, first_page, new_application};
 use crate::{Backend, Grants, World};
 use hookfast_core::delivery::{Cause, DeliveryState};
-use hookfast_core::model::EventType;
-use hookfast_core::ports::{Duty, EndedFilter, NewApplication, OnExisting, Order, PageOf};
+use hookfast_core::limits::LOOKED_AT_MAX;
+use hookfast_core::model::{EventType, NewEvent};
+use hookfast_core::ports::{
+    AttemptFilter, Duty, EndedFilter, EventFilter, Found, NewApplication, OnExisting, Order, Page, PageOf,
+};
 use hookfast_core::{AttemptId, EndpointId, EventId, OrgId, UnixMs};
 use std::collections::BTreeMap;
 
 const BOTH: [Order; 2] = [Order::Ascending, Order::Descending];
+
+/// The keys of what was found where nothing kept the store from looking at all.
+fn all_keys<T, K>(found: Found<T, K>, key: impl Fn(&T) -> K) -> PageOf<K> {
+    assert!(found.stopped_at.is_none());
+    keys(PageOf { items: found.items, done: found.done }, key)
+}
 
 fn keys<T, K>(page: PageOf<T>, key: impl Fn(&T) -> K) -> PageOf<K> {
     PageOf { items: page.items.iter().map(key).collect(), done: page.done }
@@ -102,8 +111,10 @@ pub async fn events_page_both_ways<B: Backend>() {
         }
     }
     let reading = &world.store().reading;
-    check(&expected, &BOTH, async |page| keys(reading.events(app, any_event(), page).await.unwrap(), |event| event.id))
-        .await;
+    check(&expected, &BOTH, async |page| {
+        all_keys(reading.events(app, any_event(), page).await.unwrap(), |event| event.id)
+    })
+    .await;
 }
 
 /// By event and by endpoint: tries that ended a delivery and tries that did not, in one order, over runs.
@@ -147,7 +158,9 @@ pub async fn attempts_page_both_ways<B: Backend>() {
     }
     for (endpoint, expected) in &to_endpoint {
         check(expected, &BOTH, async |page| {
-            keys(reading.attempts_of_endpoint(app, *endpoint, any_attempt(), page).await.unwrap(), |attempt| attempt.id)
+            all_keys(reading.attempts_of_endpoint(app, *endpoint, any_attempt(), page).await.unwrap(), |attempt| {
+                attempt.id
+            })
         })
         .await;
     }
@@ -195,7 +208,7 @@ pub async fn ended_deliveries_page_both_ways<B: Backend>() {
     for (state, cause, expected) in filters {
         check(expected, &BOTH, async |page| {
             let filter = EndedFilter { state, cause, after: UnixMs(0), before: UnixMs(i64::MAX) };
-            keys(reading.ended(app, endpoint, filter, page).await.unwrap(), |one| one.ended)
+            all_keys(reading.ended(app, endpoint, filter, page).await.unwrap(), |one| one.ended)
         })
         .await;
     }
@@ -207,4 +220,87 @@ pub async fn ended_deliveries_page_both_ways<B: Backend>() {
     ] {
         assert!(reading.ended(app, endpoint, filter, first_page()).await.unwrap().items.is_empty());
     }
+}
+
+/// Walks a list through all its pages in both orders and both directions, where the store has to stop looking on the way.
+async fn walk<T, K: Copy + PartialEq + std::fmt::Debug>(
+    expected: &[K],
+    list: impl AsyncFn(Page<K>) -> Found<T, K>,
+    key: impl Fn(&T) -> K,
+) {
+    for order in BOTH {
+        let (mut forwards, mut backwards, mut stops) = (Vec::new(), Vec::new(), 0);
+        let mut page = Page { limit: 10, after: None, backwards: false, order };
+        for _ in 0..4 {
+            let Found { items, done, stopped_at } = list(page.clone()).await;
+            forwards.extend(items.iter().map(&key));
+            stops += usize::from(stopped_at.is_some());
+            page.after = stopped_at.or_else(|| forwards.last().copied());
+            if done {
+                break;
+            }
+        }
+        page = Page { after: forwards.last().copied(), backwards: true, ..page };
+        for _ in 0..4 {
+            let Found { items, done, stopped_at } = list(page.clone()).await;
+            backwards.splice(0..0, items.iter().map(&key));
+            stops += usize::from(stopped_at.is_some());
+            page.after = stopped_at.or_else(|| backwards.first().copied());
+            if done {
+                break;
+            }
+        }
+        let mut wanted = expected.to_vec();
+        if order == Order::Descending {
+            wanted.reverse();
+        }
+        assert_eq!(forwards, wanted, "{order:?}");
+        assert_eq!(backwards, wanted[..wanted.len() - 1], "{order:?}, backwards");
+        assert_eq!(stops, 2, "{order:?}: once in each direction");
+    }
+}
+
+/// Two rare ones on both sides of more rows than are looked at for one page.
+pub async fn few_among_very_many_are_found_though_each_page_looks_at_some_only<B: Backend>() {
+    const RARE: &str = "rare.one";
+    let world = World::<B>::new(Grants::All).await;
+    let app = world.app().await.id;
+    let endpoint = world.endpoint(app).await.id;
+    let last = LOOKED_AT_MAX + 50;
+    let is_rare = |n: u32| n == 0 || n == last;
+    let event = |n| {
+        let event = world.event(app);
+        if is_rare(n) { NewEvent { event_type: RARE.to_owned(), ..event } } else { event }
+    };
+    let batch: Vec<NewEvent> = (0..=last).map(event).collect();
+    let events = [batch[0].id, batch[last as usize].id];
+    assert!(world.store().accept.accept(batch).await.iter().all(Result::is_ok));
+    let handed = world.dispatch.take_handed(last as usize + 1).await;
+    let (mut ends, mut attempts) = (Vec::new(), Vec::new());
+    for delivery in handed {
+        if events.contains(&delivery.key.event) {
+            let end = world.dead(&delivery);
+            attempts.push(end.attempt.as_ref().unwrap().id);
+            ends.push(end);
+        } else {
+            ends.push(world.delivered(&delivery));
+        }
+    }
+    world.settle(ends).await;
+    let reading = &world.store().reading;
+    let types = || vec![RARE.to_owned()];
+    let found =
+        async |page| reading.events(app, EventFilter { event_types: types(), ..any_event() }, page).await.unwrap();
+    walk(&events, found, |event| event.id).await;
+    let found = async |page| {
+        let filter = AttemptFilter { event_types: types(), ..any_attempt() };
+        reading.attempts_of_endpoint(app, endpoint, filter, page).await.unwrap()
+    };
+    walk(&attempts, found, |attempt| attempt.id).await;
+    let found = async |page| {
+        let cause = Some(Cause::Status);
+        let filter = EndedFilter { state: None, cause, after: UnixMs::ZERO, before: UnixMs::MAX };
+        reading.ended(app, endpoint, filter, page).await.unwrap()
+    };
+    walk(&attempts, found, |ended| ended.ended).await;
 }

@@ -131,6 +131,7 @@ macro_rules! conformance_suite {
                 events_page_both_ways
                 attempts_page_both_ways
                 ended_deliveries_page_both_ways
+                few_among_very_many_are_found_though_each_page_looks_at_some_only
             }
             configuring {
                 an_application_is_kept_and_changed

@@ -56,11 +56,12 @@ pub(super) async fn fetch(
         let limit = (wanted - data.len()).min(PAGE_MAX);
         let mut page = page(api, path, &filters, limit, iterator.as_deref()).await?;
         done = page["done"] != false;
-        match page["data"].take() {
-            Value::Array(items) if !items.is_empty() => data.extend(items),
-            _ => break,
+        if let Value::Array(items) = page["data"].take() {
+            data.extend(items);
         }
+        // A page that is empty has another behind it where the server stopped looking.
         iterator = page["iterator"].as_str().map(str::to_owned);
+        done |= iterator.is_none();
     }
     if !done {
         let next = iterator.as_deref().unwrap_or_default();

@@ -6,7 +6,7 @@ use crate::api::texts::{ChannelFilter, EventTypeFilter, STATUS_CLASSES, StatusCl
 use crate::extract::{FromQuery, QueryReader};
 use crate::page::{ListResponse, PageQuery};
 use hookfast_core::model::Attempt;
-use hookfast_core::ports::{AttemptFilter, Order, PageOf};
+use hookfast_core::ports::{AttemptFilter, Found, Order, PageOf};
 use hookfast_core::{AttemptId, EndpointId};
 use utoipa::IntoParams;
 
@@ -105,7 +105,7 @@ impl AttemptQuery {
         }
     }
 
-    pub(super) fn answer(&self, found: PageOf<Attempt>) -> ListResponse<MessageAttemptOut> {
+    pub(super) fn answer(&self, found: impl Into<Found<Attempt, AttemptId>>) -> ListResponse<MessageAttemptOut> {
         let show = |attempt| MessageAttemptOut::of(attempt, self.with_content);
         self.page.answer(found, |attempt| attempt.id.to_string(), show)
     }

@@ -12,7 +12,7 @@ use crate::router::Shared;
 use axum::extract::State;
 use axum::response::Response;
 use hookfast_core::EventId;
-use hookfast_core::ports::{EventFilter, Order, PageOf};
+use hookfast_core::ports::{EventFilter, Found, Order};
 use http::StatusCode;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -68,8 +68,8 @@ pub(super) async fn list_messages(
 ) -> Result<Response, ApiError> {
     let EventWindow { event_types, channel, after, before } = window;
     let filter = EventFilter { event_types, channel, after, before, with_body: with_content };
-    let PageOf { items, done } = shared.api.ports.reading.events(app.id, filter, page.page()).await?;
-    let found = PageOf { items: items.iter().collect(), done };
+    let found = shared.api.ports.reading.events(app.id, filter, page.page()).await?;
+    let found = Found { items: found.items.iter().collect(), done: found.done, stopped_at: found.stopped_at };
     let answer = page.answer(found, |event| event.id.to_string(), |event| MessageOut::of(event, with_content));
     Ok(json(StatusCode::OK, &answer))
 }

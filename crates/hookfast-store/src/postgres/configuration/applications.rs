@@ -1,6 +1,6 @@
 //! Applications.
 
-use super::{Edit, endpoints, id_range, page_of};
+use super::{Edit, endpoints, page_of};
 use crate::page::PageSql;
 use crate::postgres::changes::Change;
 use crate::postgres::db::{Params, Run};
@@ -160,7 +160,7 @@ async fn read(shared: &Shared, org: &OrgId, reference: &str) -> Result<Arc<Appli
 
 async fn list(shared: &Shared, org: &OrgId, page: &Page<AppId>) -> Result<PageOf<Arc<Application>>> {
     let plan = PageSql::new(page);
-    let (low, end) = id_range(&plan, page.after, (Uuid::MIN, Uuid::MAX));
+    let (low, end) = plan.behind(page.after.map(Uuid::from), (Uuid::MIN, Uuid::MAX));
     let sql = format!(
         "SELECT {} FROM hookfast.applications WHERE deleted_at IS NULL AND org = $1 AND id >= $2 AND id < $3
          ORDER BY id {} LIMIT $4",

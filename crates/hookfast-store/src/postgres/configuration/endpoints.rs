@@ -1,6 +1,6 @@
 //! Endpoints: what is configured, and their secrets.
 
-use super::{Edit, id_range, lock_app, page_of};
+use super::{Edit, lock_app, page_of};
 use crate::page::PageSql;
 use crate::postgres::changes::Change;
 use crate::postgres::db::{Params, Run};
@@ -187,7 +187,7 @@ pub(super) async fn delete_all(edit: &mut Edit<'_>, app: AppId, app_no: i64, now
 
 async fn list(shared: &Shared, app: AppId, page: &Page<EndpointId>) -> Result<PageOf<Arc<Endpoint>>> {
     let plan = PageSql::new(page);
-    let (low, end) = id_range(&plan, page.after, (Uuid::MIN, Uuid::MAX));
+    let (low, end) = plan.behind(page.after.map(Uuid::from), (Uuid::MIN, Uuid::MAX));
     let sql = format!(
         "SELECT {} FROM hookfast.endpoints e JOIN hookfast.applications a ON a.no = e.app
          WHERE e.deleted_at IS NULL AND a.id = $1 AND e.id >= $2 AND e.id < $3 ORDER BY e.id {} LIMIT $4",

@@ -89,15 +89,6 @@ pub(crate) async fn app_number(run: &impl Run, app: AppId) -> Result<i64> {
     Ok(row.ok_or(Error::Port(PortError::NotFound { what: "application" }))?.try_get(0)?)
 }
 
-/// The ids a page may have: from the first on, up to before the second.
-pub(crate) fn id_range(plan: &PageSql, after: Option<impl Into<Uuid>>, (low, end): (Uuid, Uuid)) -> (Uuid, Uuid) {
-    match after.map(Into::into) {
-        Some(Uuid(after)) if plan.ascending => (low.max(Uuid(after.saturating_add(1))), end),
-        Some(before) => (low, end.min(before)),
-        None => (low, end),
-    }
-}
-
 /// A page from rows that were read by its plan.
 pub(crate) fn page_of<T>(
     plan: &PageSql,
@@ -105,26 +96,4 @@ pub(crate) fn page_of<T>(
     read: impl FnMut(&Row) -> Result<T>,
 ) -> Result<hookfast_core::ports::PageOf<T>> {
     Ok(plan.page(rows.iter().map(read).collect::<Result<_>>()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hookfast_core::ports::{Order, Page};
-
-    #[test]
-    fn a_page_begins_behind_its_cursor_and_stays_in_its_range() {
-        let range = |order, backwards, after: Option<u128>| {
-            let plan = PageSql::new(&Page { limit: 1, after, backwards, order });
-            let (low, end) = id_range(&plan, after.map(Uuid), (Uuid(10), Uuid(20)));
-            (low.0, end.0)
-        };
-        assert_eq!(range(Order::Ascending, false, None), (10, 20));
-        assert_eq!(range(Order::Ascending, false, Some(15)), (16, 20));
-        assert_eq!(range(Order::Ascending, true, Some(15)), (10, 15));
-        assert_eq!(range(Order::Descending, false, Some(15)), (10, 15));
-        assert_eq!(range(Order::Descending, true, Some(15)), (16, 20));
-        assert_eq!(range(Order::Ascending, false, Some(3)), (10, 20));
-        assert_eq!(range(Order::Descending, false, Some(30)), (10, 20));
-    }
 }

@@ -1,13 +1,13 @@
 //! Attempts: those inside their delivery and those with a row of their own, read as one list by id.
 
-use super::{events, id_range, number, page_of};
+use super::{events, number, stop};
 use crate::page::PageSql;
 use crate::postgres::db::{Params, Run as _, Session};
 use crate::postgres::wire::Uuid;
 use crate::postgres::{Shared, codec};
 use crate::{Error, Result, columns};
 use hookfast_core::model::{Attempt, Trigger};
-use hookfast_core::ports::{AttemptFilter, Page, PageOf};
+use hookfast_core::ports::{AttemptFilter, Found, Page, PageOf};
 use hookfast_core::{AppId, AttemptId, EndpointId, Error as PortError, EventId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -71,11 +71,9 @@ async fn list(
     (scope, of): (&str, (&(dyn tokio_postgres::types::ToSql + Sync), Type)),
     only: Option<i64>,
     filter: &AttemptFilter,
-    page: &Page<AttemptId>,
-) -> Result<PageOf<Attempt>> {
-    let plan = PageSql::new(page);
-    let between = (AttemptId::lowest_at(filter.after).into(), AttemptId::lowest_at(filter.before).into());
-    let (low, end) = id_range(&plan, page.after, between);
+    plan: &PageSql,
+    (low, end): (Uuid, Uuid),
+) -> Result<Vec<Attempt>> {
     let class = filter.status_class.map(|class| i16::try_from(class).unwrap_or(i16::MAX));
     let types = (!filter.event_types.is_empty()).then_some(&filter.event_types);
     let params: Params<'_> = &[
@@ -91,7 +89,13 @@ async fn list(
     ];
     let event_filter = if types.is_none() && filter.channel.is_none() { "" } else { EVENT_FILTER };
     let rows = session.rows(&sql(scope, filter.succeeded, event_filter, plan.order), params).await?;
-    page_of(&plan, &rows, read)
+    rows.iter().map(read).collect()
+}
+
+/// The attempts that a page may have.
+fn keys(plan: &PageSql, filter: &AttemptFilter, page: &Page<AttemptId>) -> (Uuid, Uuid) {
+    let between = [filter.after, filter.before].map(|time| Uuid::from(AttemptId::lowest_at(time)));
+    plan.behind(page.after.map(Uuid::from), between.into())
 }
 
 /// Attempts of an event by id.
@@ -108,7 +112,9 @@ pub(super) async fn of_event(
         Some(endpoint) => Some(number(&session, app, endpoint).await?),
         None => None,
     };
-    list(&session, ("event", (&Uuid::from(event), Type::UUID)), only, filter, page).await
+    let plan = PageSql::new(page);
+    let keys = keys(&plan, filter, page);
+    Ok(plan.page(list(&session, ("event", (&Uuid::from(event), Type::UUID)), only, filter, &plan, keys).await?))
 }
 
 /// Attempts to an endpoint by id.
@@ -118,10 +124,23 @@ pub(super) async fn of_endpoint(
     endpoint: EndpointId,
     filter: &AttemptFilter,
     page: &Page<AttemptId>,
-) -> Result<PageOf<Attempt>> {
+) -> Result<Found<Attempt, AttemptId>> {
     let session = shared.db.session().await?;
     let no = number(&session, app, endpoint).await?;
-    list(&session, ("endpoint", (&no, Type::INT8)), None, filter, page).await
+    let plan = PageSql::new(page);
+    let keys = keys(&plan, filter, page);
+    let state = columns::state_of_attempts("x.state", filter.succeeded);
+    let part = |key: &str, table: &str, state: &str| {
+        format!(
+            "SELECT x.{key} AS stop FROM hookfast.{table} x
+             WHERE x.endpoint = $1 AND {state} AND x.{key} >= $2 AND x.{key} < $3"
+        )
+    };
+    let parts = [part("attempt", "deliveries", &state), part("id", "attempts", "true")];
+    let stop = stop(&session, &plan, &parts, (no, keys)).await?;
+    let keys = plan.up_to(stop, keys);
+    let found = list(&session, ("endpoint", (&no, Type::INT8)), None, filter, &plan, keys).await?;
+    Ok(plan.found(found, stop.map(Into::into)))
 }
 
 /// One attempt of an event.

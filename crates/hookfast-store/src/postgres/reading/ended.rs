@@ -1,13 +1,13 @@
 //! Deliveries of an endpoint whose latest run has ended.
 
-use super::{id_range, number, page_of};
+use super::{number, stop};
 use crate::Result;
-use crate::columns::{self, state_is};
+use crate::columns::{self, may_be, state_is};
 use crate::page::PageSql;
 use crate::postgres::db::{Params, Run as _};
 use crate::postgres::wire::Uuid;
 use crate::postgres::{Shared, codec};
-use hookfast_core::ports::{EndedDelivery, EndedFilter, Page, PageOf};
+use hookfast_core::ports::{EndedDelivery, EndedFilter, Found, Page};
 use hookfast_core::{AppId, AttemptId, EndpointId, EventId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -31,11 +31,18 @@ pub(super) async fn list(
     endpoint: EndpointId,
     filter: &EndedFilter,
     page: &Page<AttemptId>,
-) -> Result<PageOf<EndedDelivery>> {
+) -> Result<Found<EndedDelivery, AttemptId>> {
     let session = shared.db.session().await?;
     let no = number(&session, app, endpoint).await?;
     let plan = PageSql::new(page);
-    let (low, end) = id_range(&plan, page.after, (Uuid(0), Uuid(u128::MAX)));
+    let part = format!(
+        "SELECT d.attempt AS stop FROM hookfast.deliveries d
+         WHERE d.endpoint = $1 AND {} AND d.attempt >= $2 AND d.attempt < $3",
+        may_be("d.state", filter.state),
+    );
+    let behind = plan.behind(page.after.map(Uuid::from), (Uuid::MIN, Uuid::MAX));
+    let stop = stop(&session, &plan, &[part], (no, behind)).await?;
+    let (low, end) = plan.up_to(stop, behind);
     let (after, before): (Uuid, Uuid) =
         (EventId::lowest_at(filter.after).into(), EventId::lowest_at(filter.before).into());
     let sql = format!(
@@ -61,5 +68,6 @@ pub(super) async fn list(
         (&plan.rows(), Type::INT8),
         (&filter.cause.map(|cause| i16::from(cause.code())), Type::INT2),
     ];
-    page_of(&plan, &session.rows(&sql, params).await?, read)
+    let items = session.rows(&sql, params).await?.iter().map(read).collect::<Result<_>>()?;
+    Ok(plan.found(items, stop.map(Into::into)))
 }

@@ -1,13 +1,13 @@
 //! Events, one and many.
 
-use super::{app_number, id_range, page_of};
+use super::{app_number, stop};
 use crate::page::PageSql;
 use crate::postgres::Shared;
 use crate::postgres::db::{Params, Run};
 use crate::postgres::wire::Uuid;
 use crate::{Error, Result, columns};
 use hookfast_core::model::{Event, Origin};
-use hookfast_core::ports::{EventFilter, Page, PageOf};
+use hookfast_core::ports::{EventFilter, Found, Page};
 use hookfast_core::{AppId, Error as PortError, EventId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -60,16 +60,18 @@ pub(super) async fn routed(run: &impl Run, app: AppId, event: EventId) -> Result
     columns::get_numbers(row.ok_or(NOT_FOUND)?.try_get(0)?)
 }
 
+/// Which rows a list looks at.
+const STOP: &str = "SELECT v.id AS stop FROM hookfast.events v WHERE v.app = $1 AND v.id >= $2 AND v.id < $3";
+
 /// Events of an application by id.
 pub(super) async fn list(
     shared: &Shared,
     app: AppId,
     filter: &EventFilter,
     page: &Page<EventId>,
-) -> Result<PageOf<Event>> {
+) -> Result<Found<Event, EventId>> {
     let plan = PageSql::new(page);
     let between = (EventId::lowest_at(filter.after).into(), EventId::lowest_at(filter.before).into());
-    let (low, end) = id_range(&plan, page.after, between);
     let sql = format!(
         "SELECT {COLUMNS}, {body}, NULL, NULL FROM hookfast.events v WHERE v.app = $1 AND v.id >= $2 AND v.id < $3
          AND ($4 IS NULL OR v.event_type = ANY($4)) AND ($5 IS NULL OR v.channels::jsonb ? $5)
@@ -80,6 +82,13 @@ pub(super) async fn list(
     let types = (!filter.event_types.is_empty()).then_some(&filter.event_types);
     let session = shared.db.session().await?;
     let no = app_number(&session, app).await?;
+    let behind = plan.behind(page.after.map(Uuid::from), between);
+    let stop = if types.is_some() || filter.channel.is_some() {
+        stop(&session, &plan, &[STOP.to_owned()], (no, behind)).await?
+    } else {
+        None
+    };
+    let (low, end) = plan.up_to(stop, behind);
     let params: Params<'_> = &[
         (&no, Type::INT8),
         (&low, Type::UUID),
@@ -89,5 +98,6 @@ pub(super) async fn list(
         (&plan.rows(), Type::INT8),
     ];
     let rows = session.rows(&sql, params).await?;
-    page_of(&plan, &rows, |row| read(row, app))
+    let items = rows.iter().map(|row| read(row, app)).collect::<Result<_>>()?;
+    Ok(plan.found(items, stop.map(Into::into)))
 }

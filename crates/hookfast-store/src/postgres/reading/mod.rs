@@ -5,15 +5,16 @@ mod destinations;
 mod ended;
 mod events;
 
-use super::configuration::{app_number, id_range, number, page_of};
-use super::db::{Params, Run as _};
+use super::configuration::{app_number, number};
+use super::db::{Params, Run as _, Session};
 use super::{PostgresStore, Shared};
+use crate::page::PageSql;
 use crate::postgres::codec;
 use crate::postgres::wire::Uuid;
 use crate::{Error, Result};
 use hookfast_core::model::{Attempt, Event};
 use hookfast_core::ports::{
-    AttemptFilter, BoxFuture, Destination, EndedDelivery, EndedFilter, EndpointStats, EventFilter, Page, PageOf,
+    AttemptFilter, BoxFuture, Destination, EndedDelivery, EndedFilter, EndpointStats, EventFilter, Found, Page, PageOf,
     Reading, StoreTotals, Thing,
 };
 use hookfast_core::{AppId, AttemptId, EndpointId, Error as PortError, EventId, OrgId, UnixMs};
@@ -108,6 +109,19 @@ async fn owner(shared: &Shared, org: &OrgId, thing: Thing) -> Result<AppId> {
     Ok(row.try_get::<_, Uuid>(0)?.into())
 }
 
+/// Where a page of a list stops looking, in its table or tables: what `parts` say of the application or endpoint `$1` and
+/// of keys from `$2` on and before `$3`.
+async fn stop(
+    session: &Session,
+    plan: &PageSql,
+    parts: &[String],
+    (of, (low, end)): (i64, (Uuid, Uuid)),
+) -> Result<Option<Uuid>> {
+    let params: Params<'_> = &[(&of, Type::INT8), (&low, Type::UUID), (&end, Type::UUID)];
+    let row = session.opt(&plan.stop(parts), params).await?;
+    row.map(|row| Ok(row.try_get(0)?)).transpose()
+}
+
 impl Reading for PostgresStore {
     fn event<'a>(&'a self, app: AppId, reference: &'a str) -> BoxFuture<'a, hookfast_core::Result<Event>> {
         Box::pin(async move { Ok(events::find(&self.shared, app, reference).await?) })
@@ -118,7 +132,7 @@ impl Reading for PostgresStore {
         app: AppId,
         filter: EventFilter,
         page: Page<EventId>,
-    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<Event>>> {
+    ) -> BoxFuture<'_, hookfast_core::Result<Found<Event, EventId>>> {
         Box::pin(async move { Ok(events::list(&self.shared, app, &filter, &page).await?) })
     }
 
@@ -142,7 +156,7 @@ impl Reading for PostgresStore {
         endpoint: EndpointId,
         filter: AttemptFilter,
         page: Page<AttemptId>,
-    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<Attempt>>> {
+    ) -> BoxFuture<'_, hookfast_core::Result<Found<Attempt, AttemptId>>> {
         Box::pin(async move { Ok(attempts::of_endpoint(&self.shared, app, endpoint, &filter, &page).await?) })
     }
 
@@ -166,7 +180,7 @@ impl Reading for PostgresStore {
         endpoint: EndpointId,
         filter: EndedFilter,
         page: Page<AttemptId>,
-    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<EndedDelivery>>> {
+    ) -> BoxFuture<'_, hookfast_core::Result<Found<EndedDelivery, AttemptId>>> {
         Box::pin(async move { Ok(ended::list(&self.shared, app, endpoint, &filter, &page).await?) })
     }
 

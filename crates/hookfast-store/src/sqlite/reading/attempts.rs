@@ -1,12 +1,12 @@
 //! Attempts: those inside their delivery and those with a row of their own, read as one list by id.
 
-use super::events;
+use super::{events, stop};
 use crate::columns::state_of_attempts;
 use crate::page::PageSql;
 use crate::sqlite::codec;
 use crate::{Error, Result};
 use hookfast_core::model::{Attempt, Trigger};
-use hookfast_core::ports::{AttemptFilter, Page, PageOf};
+use hookfast_core::ports::{AttemptFilter, Found, Page, PageOf};
 use hookfast_core::{AppId, AttemptId, EndpointId, Error as PortError, EventId};
 use rusqlite::{Connection, Row, ToSql};
 
@@ -41,12 +41,10 @@ fn read(row: &Row<'_>) -> Result<Attempt> {
 fn sql(own_scope: &str, inside_scope: &str, filter: &str, plan: &PageSql) -> String {
     let half = |base: &str, key: &str, scope: &str, alias: &str| {
         format!(
-            "SELECT * FROM ({base} AND {scope} AND {key} >= :after AND {key} < :before
-               AND (:iterator IS NULL OR {key} {compare} :iterator)
+            "SELECT * FROM ({base} AND {scope} AND {key} >= :low AND {key} < :end
                {filter}
              ORDER BY {key} {order} LIMIT :rows)",
             filter = filter.replace("{alias}", alias),
-            compare = plan.compare,
             order = plan.order,
         )
     };
@@ -73,24 +71,26 @@ fn sql_of(scope: &str, filter: &AttemptFilter, plan: &PageSql) -> String {
     sql(&format!("a.{scope} = :scope"), &format!("d.{scope} = :scope AND {state}"), FILTER, plan)
 }
 
+/// The attempts that a page may have.
+fn keys(plan: &PageSql, filter: &AttemptFilter, page: &Page<AttemptId>) -> (i64, i64) {
+    let between = [filter.after, filter.before].map(|time| codec::row_id(AttemptId::lowest_at(time).high()));
+    plan.behind(page.after.map(|id| codec::row_id(id.high())), between.into())
+}
+
 fn list(
     conn: &Connection,
     scope: (&str, i64),
     endpoint_only: Option<i64>,
     filter: &AttemptFilter,
-    page: &Page<AttemptId>,
-) -> Result<PageOf<Attempt>> {
-    let plan = PageSql::new(page);
-    let sql = sql_of(scope.0, filter, &plan);
+    plan: &PageSql,
+    (low, end): (i64, i64),
+) -> Result<Vec<Attempt>> {
+    let sql = sql_of(scope.0, filter, plan);
     let types = if filter.event_types.is_empty() { None } else { Some(codec::json(&filter.event_types)?) };
-    let after = codec::row_id(AttemptId::lowest_at(filter.after).high());
-    let before = codec::row_id(AttemptId::lowest_at(filter.before).high());
-    let iterator = page.after.map(|id| codec::row_id(id.high()));
     let params: &[(&str, &dyn ToSql)] = &[
         (":scope", &scope.1),
-        (":after", &after),
-        (":before", &before),
-        (":iterator", &iterator),
+        (":low", &low),
+        (":end", &end),
         (":succeeded", &filter.succeeded),
         (":status", &filter.status_class),
         (":endpoint_only", &endpoint_only),
@@ -104,7 +104,7 @@ fn list(
     while let Some(row) = rows.next()? {
         items.push(read(row)?);
     }
-    Ok(plan.page(items))
+    Ok(items)
 }
 
 /// Attempts of an event by id.
@@ -120,7 +120,9 @@ pub(super) fn of_event(
         Some(endpoint) => Some(crate::sqlite::configuration::number(conn, app, endpoint)?),
         None => None,
     };
-    list(conn, ("event", high), only, filter, page)
+    let plan = PageSql::new(page);
+    let keys = keys(&plan, filter, page);
+    Ok(plan.page(list(conn, ("event", high), only, filter, &plan, keys)?))
 }
 
 /// Attempts to an endpoint by id.
@@ -129,8 +131,17 @@ pub(super) fn of_endpoint(
     endpoint: i64,
     filter: &AttemptFilter,
     page: &Page<AttemptId>,
-) -> Result<PageOf<Attempt>> {
-    list(conn, ("endpoint", endpoint), None, filter, page)
+) -> Result<Found<Attempt, AttemptId>> {
+    let plan = PageSql::new(page);
+    let keys = keys(&plan, filter, page);
+    let state = state_of_attempts("state", filter.succeeded);
+    let part = |key: &str, table: &str, state: &str| {
+        format!("SELECT {key} AS stop FROM {table} WHERE endpoint = ?1 AND {state} AND {key} >= ?2 AND {key} < ?3")
+    };
+    let parts = [part("attempt", "deliveries", &state), part("id", "attempts", "true")];
+    let stop = stop(conn, &plan, &parts, (endpoint, keys))?;
+    let found = list(conn, ("endpoint", endpoint), None, filter, &plan, plan.up_to(stop, keys))?;
+    Ok(plan.found(found, stop.map(|high| AttemptId::from_halves(high.cast_unsigned(), 0))))
 }
 
 /// One attempt of an event.

@@ -1,11 +1,12 @@
 //! Deliveries of an endpoint whose latest run has ended.
 
+use super::stop;
 use crate::Result;
-use crate::columns::state_is;
+use crate::columns::{may_be, state_is};
 use crate::page::PageSql;
 use crate::sqlite::codec;
 use hookfast_core::delivery::Cause;
-use hookfast_core::ports::{EndedDelivery, EndedFilter, Page, PageOf};
+use hookfast_core::ports::{EndedDelivery, EndedFilter, Found, Page};
 use hookfast_core::{AttemptId, EventId};
 use rusqlite::{Connection, Row};
 
@@ -29,26 +30,33 @@ pub(super) fn list(
     endpoint: i64,
     filter: &EndedFilter,
     page: &Page<AttemptId>,
-) -> Result<PageOf<EndedDelivery>> {
+) -> Result<Found<EndedDelivery, AttemptId>> {
     let plan = PageSql::new(page);
     let sql = format!(
         "SELECT d.event, e.low, e.event_type, e.uid, d.state, d.cause, d.tries, d.run, d.attempt, d.attempt_low
          FROM deliveries d JOIN events e ON e.id = d.event
-         WHERE d.endpoint = ?1 AND {state} AND (?6 IS NULL OR d.cause = ?6) AND d.event >= ?2 AND d.event < ?3
-           AND (?4 IS NULL OR d.attempt {compare} ?4)
+         WHERE d.endpoint = ?1 AND {state} AND (?7 IS NULL OR d.cause = ?7) AND d.event >= ?2 AND d.event < ?3
+           AND d.attempt >= ?4 AND d.attempt < ?5
            AND NOT EXISTS (SELECT 1 FROM deliveries l WHERE l.event = d.event AND l.endpoint = ?1 AND l.run > d.run)
            AND NOT EXISTS (SELECT 1 FROM queue q WHERE q.event = d.event AND q.endpoint = ?1)
-         ORDER BY d.attempt {order} LIMIT ?5",
+         ORDER BY d.attempt {order} LIMIT ?6",
         state = state_is("d.state", filter.state),
-        compare = plan.compare,
         order = plan.order,
     );
+    let part = format!(
+        "SELECT attempt AS stop FROM deliveries WHERE endpoint = ?1 AND {} AND attempt >= ?2 AND attempt < ?3",
+        may_be("state", filter.state),
+    );
+    let behind = plan.behind(page.after.map(|id| codec::row_id(id.high())), (i64::MIN, i64::MAX));
+    let stop = stop(conn, &plan, &[part], (endpoint, behind))?;
+    let (low, end) = plan.up_to(stop, behind);
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query((
         endpoint,
         codec::row_id(EventId::lowest_at(filter.after).high()),
         codec::row_id(EventId::lowest_at(filter.before).high()),
-        page.after.map(|id| codec::row_id(id.high())),
+        low,
+        end,
         plan.rows(),
         filter.cause.map(Cause::code),
     ))?;
@@ -56,5 +64,5 @@ pub(super) fn list(
     while let Some(row) = rows.next()? {
         items.push(read(row)?);
     }
-    Ok(plan.page(items))
+    Ok(plan.found(items, stop.map(|high| AttemptId::from_halves(high.cast_unsigned(), 0))))
 }

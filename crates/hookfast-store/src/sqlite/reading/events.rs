@@ -1,11 +1,11 @@
 //! Events, one and many.
 
-use super::app_number;
+use super::{app_number, stop};
 use crate::page::PageSql;
 use crate::sqlite::codec;
 use crate::{Error, Result};
 use hookfast_core::model::{Event, Origin};
-use hookfast_core::ports::{EventFilter, Page, PageOf};
+use hookfast_core::ports::{EventFilter, Found, Page};
 use hookfast_core::{AppId, Error as PortError, EventId};
 use rusqlite::{Connection, Row};
 
@@ -64,34 +64,40 @@ pub(super) fn routed(conn: &Connection, app: AppId, event: EventId) -> Result<(i
     }
 }
 
+/// Which rows a list looks at.
+const STOP: &str = "SELECT id AS stop FROM events WHERE app = ?1 AND id >= ?2 AND id < ?3";
+
 /// Events of an application by id.
-pub(super) fn list(conn: &Connection, app: AppId, filter: &EventFilter, page: &Page<EventId>) -> Result<PageOf<Event>> {
+pub(super) fn list(
+    conn: &Connection,
+    app: AppId,
+    filter: &EventFilter,
+    page: &Page<EventId>,
+) -> Result<Found<Event, EventId>> {
     let no = app_number(conn, app)?;
     let plan = PageSql::new(page);
     let sql = format!(
         "SELECT {COLUMNS}, {body}, NULL, NULL FROM events WHERE app = ?1 AND id >= ?2 AND id < ?3
-         AND (?4 IS NULL OR id {compare} ?4)
-         AND (?5 IS NULL OR event_type IN (SELECT value FROM json_each(?5)))
-         AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(channels) WHERE value = ?6))
-         ORDER BY id {order} LIMIT ?7",
+         AND (?4 IS NULL OR event_type IN (SELECT value FROM json_each(?4)))
+         AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(channels) WHERE value = ?5))
+         ORDER BY id {order} LIMIT ?6",
         body = if filter.with_body { "body" } else { "NULL" },
-        compare = plan.compare,
         order = plan.order,
     );
     let types = if filter.event_types.is_empty() { None } else { Some(codec::json(&filter.event_types)?) };
+    let between = [filter.after, filter.before].map(|time| codec::row_id(EventId::lowest_at(time).high()));
+    let behind = plan.behind(page.after.map(|id| codec::row_id(id.high())), between.into());
+    let stop = if types.is_some() || filter.channel.is_some() {
+        stop(conn, &plan, &[STOP.to_owned()], (no, behind))?
+    } else {
+        None
+    };
+    let (low, end) = plan.up_to(stop, behind);
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query((
-        no,
-        codec::row_id(EventId::lowest_at(filter.after).high()),
-        codec::row_id(EventId::lowest_at(filter.before).high()),
-        page.after.map(|id| codec::row_id(id.high())),
-        types,
-        &filter.channel,
-        plan.rows(),
-    ))?;
+    let mut rows = statement.query((no, low, end, types, &filter.channel, plan.rows()))?;
     let mut items = Vec::new();
     while let Some(row) = rows.next()? {
         items.push(read(row, app)?);
     }
-    Ok(plan.page(items))
+    Ok(plan.found(items, stop.map(|high| EventId::from_halves(high.cast_unsigned(), 0))))
 }

@@ -5,11 +5,12 @@ mod destinations;
 mod ended;
 mod events;
 
+use crate::page::PageSql;
 use crate::sqlite::{SqliteStore, codec, configuration, disk};
 use crate::{Error, Result};
 use hookfast_core::model::{Attempt, Event};
 use hookfast_core::ports::{
-    AttemptFilter, BoxFuture, Destination, EndedDelivery, EndedFilter, EndpointStats, EventFilter, Page, PageOf,
+    AttemptFilter, BoxFuture, Destination, EndedDelivery, EndedFilter, EndpointStats, EventFilter, Found, Page, PageOf,
     Reading, StoreTotals, Thing,
 };
 use hookfast_core::{AppId, AttemptId, EndpointId, Error as PortError, EventId, OrgId, UnixMs};
@@ -62,6 +63,18 @@ fn owner(conn: &Connection, org: &str, thing: Thing) -> Result<AppId> {
     Ok(AppId::from_u128(u128::from_be_bytes(id)))
 }
 
+/// Where a page of a list stops looking, in its table or tables: what `parts` say of the application or endpoint `?1` and
+/// of keys from `?2` on and before `?3`.
+fn stop(
+    conn: &Connection,
+    plan: &PageSql,
+    parts: &[String],
+    (of, (low, end)): (i64, (i64, i64)),
+) -> Result<Option<i64>> {
+    let mut statement = conn.prepare_cached(&plan.stop(parts))?;
+    Ok(statement.query_row((of, low, end), |row| row.get(0)).optional()?)
+}
+
 impl Reading for SqliteStore {
     fn event<'a>(&'a self, app: AppId, reference: &'a str) -> BoxFuture<'a, hookfast_core::Result<Event>> {
         let wanted = reference.to_owned();
@@ -73,7 +86,7 @@ impl Reading for SqliteStore {
         app: AppId,
         filter: EventFilter,
         page: Page<EventId>,
-    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<Event>>> {
+    ) -> BoxFuture<'_, hookfast_core::Result<Found<Event, EventId>>> {
         self.readers.read(move |conn| events::list(conn, app, &filter, &page))
     }
 
@@ -98,7 +111,7 @@ impl Reading for SqliteStore {
         endpoint: EndpointId,
         filter: AttemptFilter,
         page: Page<AttemptId>,
-    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<Attempt>>> {
+    ) -> BoxFuture<'_, hookfast_core::Result<Found<Attempt, AttemptId>>> {
         self.readers.read(move |conn| {
             let no = configuration::number(conn, app, endpoint)?;
             attempts::of_endpoint(conn, no, &filter, &page)
@@ -125,7 +138,7 @@ impl Reading for SqliteStore {
         endpoint: EndpointId,
         filter: EndedFilter,
         page: Page<AttemptId>,
-    ) -> BoxFuture<'_, hookfast_core::Result<PageOf<EndedDelivery>>> {
+    ) -> BoxFuture<'_, hookfast_core::Result<Found<EndedDelivery, AttemptId>>> {
         self.readers.read(move |conn| ended::list(conn, configuration::number(conn, app, endpoint)?, &filter, &page))
     }
 
