@@ -79,13 +79,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     config.behaviour = behaviour(&args)?;
     config.secret = args.secret.clone();
     config.observer = Some(Arc::new(Printer { json, end: end.clone() }));
+    // Before it says that it listens: who reads that may end it.
+    let mut signals = crate::signals::Signals::catch()?;
     let receiver = Receiver::start(config).await.map_err(|error| match error {
         hookfast_lab::Error::Invalid { field, reason } => Failure::new(Exit::Usage, format!("--{field}: {reason}")),
         error => Failure::new(Exit::Failed, format!("{error}; choose another address with --listen")),
     })?;
     let checks = if args.secret.is_some() { "checked" } else { "not checked (give --secret)" };
     eprintln!("listening: register {} (any path) as an endpoint; signatures are {checks}", receiver.url("/"));
-    let mut signals = crate::signals::Signals::catch()?;
     tokio::select! {
         _ = signals.next() => {}
         () = end.cancelled() => {}

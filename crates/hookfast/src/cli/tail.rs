@@ -7,6 +7,7 @@ use super::print_line;
 use super::scope::Scope;
 use super::token::parse_duration;
 use crate::client::{Api, segment};
+use crate::signals::Signals;
 use http::Method;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -45,7 +46,15 @@ pub(crate) struct Args {
 
 /// Runs `hookfast tail`.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    args.scope.server.over(async |api: &Api| follow(api, &args).await).await
+    let following = async |api: &Api| {
+        // Caught, so that an interrupted one leaves a shared store in order.
+        let mut signals = Signals::catch()?;
+        tokio::select! {
+            ended = follow(api, &args) => ended,
+            _ = signals.next() => Ok(()),
+        }
+    };
+    args.scope.server.over(following).await
 }
 
 /// What is followed, and how far it was shown.
