@@ -11,8 +11,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  hookfast completions bash > ~/.local/share/bash-completion/completions/hookfast
-  hookfast completions zsh > ~/.zfunc/_hookfast    (~/.zfunc must be in fpath)
+  eval \"$(hookfast completions bash)\"    (in ~/.bashrc)
+  mkdir -p ~/.zfunc && hookfast completions zsh > ~/.zfunc/_hookfast    (~/.zfunc must be in fpath)
   hookfast completions fish > ~/.config/fish/completions/hookfast.fish")]
 pub(crate) struct Args {
     /// Which shell

@@ -25,7 +25,7 @@ Prints the id of the event. It is durable when the id is printed.
 
 Examples:
   hookfast send --app shop --create --type invoice.paid --data '{\"amount\": 12}'
-  hookfast send --app shop --type invoice.paid --data @invoice.json --id invoice-17 --wait
+  hookfast send --app shop --type invoice.paid --data @invoice.json --id invoice-18 --wait
   echo '{\"amount\": 12}' | hookfast send --app shop --type invoice.paid --data -")]
 pub(crate) struct Args {
     /// Application, by id or uid

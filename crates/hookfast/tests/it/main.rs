@@ -15,6 +15,7 @@ mod disk;
 mod doctor;
 mod doctor_postgres;
 mod document;
+mod examples;
 mod explain;
 #[cfg(feature = "failpoints")]
 mod failpoints;

@@ -270,13 +270,13 @@ async fn holder(cluster: &Cluster) -> usize {
 }
 
 /// `hookfast payments` at work. Killed when dropped.
-struct PaymentApi {
+pub(crate) struct PaymentApi {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl PaymentApi {
-    fn start(redis: &RedisServer, args: &[&str]) -> Self {
+    pub(crate) fn start(redis: &RedisServer, args: &[&str]) -> Self {
         let address = redis.address();
         let words = ["payments", "--listen", "127.0.0.1:0", "--redis", &address];
         let mut command = hookfast(&words);

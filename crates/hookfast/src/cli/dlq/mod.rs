@@ -40,7 +40,7 @@ application), `injected` (a failure rate is configured).
 
 Examples:
   hookfast dlq list
-  hookfast dlq list billing --app shop --since 1d --cause timeout
+  hookfast dlq list billing --app shop --since 1d --cause status
   hookfast dlq list --topic golang.webhook.system --cause conflict --all --json")]
     List(List),
     /// Show one dead letter: a delivery with its attempts and payload, or a record with its headers
@@ -62,7 +62,7 @@ by its id. Letters that come meanwhile are left for the next time.
 
 Examples:
   hookfast dlq replay ep_0vUNeJg0HgVB4gWI42p3kK --since 1d
-  hookfast dlq replay billing --app shop --since 2026-10-20T10:00:00Z --until 2h --yes
+  hookfast dlq replay billing --app shop --since 3d --until 2h --yes
   hookfast dlq replay --topic golang.webhook.system 0:15
   hookfast dlq replay --topic golang.webhook.system --all --dry-run")]
     Replay(Box<Replay>),
