@@ -3,7 +3,7 @@
 
 use crate::{Error, Result};
 use bytes::Bytes;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Transaction};
 use std::future::Future;
 use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
@@ -12,6 +12,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// So long a caller waits for a connection.
 const WAIT: Duration = Duration::from_secs(3);
+
+/// For sessions that run few statements, again and again, on tables of any size: each is planned once, for all its
+/// parameters, and never so that it reads a whole table, for which a table that is small now may be taken.
+const FEW_STATEMENTS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
 
 /// The parameters of a statement with their types.
 pub(crate) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -24,16 +28,47 @@ pub(crate) struct Db {
 }
 
 impl Db {
+    /// For statements of any kind.
     pub(crate) fn new(
         config: &tokio_postgres::Config,
         tls: MakeRustlsConnect,
         connections_max: usize,
         prepared: bool,
     ) -> Result<Self> {
+        Self::with(config, tls, connections_max, prepared, None)
+    }
+
+    /// For few statements that are run again and again. Where none may be prepared, because a proxy gives each transaction
+    /// another backend, nothing is set either: it would stay with the backend.
+    pub(crate) fn for_few_statements(
+        config: &tokio_postgres::Config,
+        tls: MakeRustlsConnect,
+        connections_max: usize,
+        prepared: bool,
+    ) -> Result<Self> {
+        Self::with(config, tls, connections_max, prepared, prepared.then_some(FEW_STATEMENTS))
+    }
+
+    fn with(
+        config: &tokio_postgres::Config,
+        tls: MakeRustlsConnect,
+        connections_max: usize,
+        prepared: bool,
+        settings: Option<&'static str>,
+    ) -> Result<Self> {
+        let set = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
+            Box::pin(async move {
+                match settings {
+                    Some(settings) => client.batch_execute(settings).await.map_err(HookError::Backend),
+                    None => Ok(()),
+                }
+            })
+        });
         let recycle = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(config.clone(), tls, recycle);
         let pool = Pool::builder(manager)
             .max_size(connections_max)
+            .post_create(set)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(WAIT))
@@ -152,4 +187,43 @@ macro_rules! run {
 run! {
     Session, client;
     Tx<'_>, tx;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "this is test code: it fails by panicking")]
+
+    use super::*;
+    use crate::postgres::connect::Target;
+
+    /// How often the one statement was planned for all parameters, and for those it was given.
+    async fn plans(session: &Session) -> (i64, i64) {
+        let sql = "SELECT count(*) FROM pg_catalog.pg_class WHERE relname = $1";
+        for name in ["one", "two", "three"] {
+            session.one(sql, &[(&name, Type::TEXT)]).await.unwrap();
+        }
+        let row = session
+            .one(
+                "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE $1",
+                &[(&"%relname%", Type::TEXT)],
+            )
+            .await;
+        let row = row.unwrap();
+        (row.get(0), row.get(1))
+    }
+
+    #[test]
+    fn sessions_for_few_statements_plan_each_once() {
+        let Some(database) = hookfast_testkit::postgres::database() else { return };
+        hookfast_testkit::run(async {
+            let Target { config, tls } = Target::parse(&database.url()).unwrap();
+            let hot = Db::for_few_statements(&config, tls.clone(), 1, true).unwrap().session().await.unwrap();
+            assert_eq!(plans(&hot).await, (3, 0));
+            let any = Db::new(&config, tls.clone(), 1, true).unwrap().session().await.unwrap();
+            assert_eq!(plans(&any).await, (0, 3));
+            let unprepared = Db::for_few_statements(&config, tls, 1, false).unwrap().session().await.unwrap();
+            let row = unprepared.one("SELECT current_setting('enable_seqscan')", &[]).await.unwrap();
+            assert_eq!(row.get::<_, &str>(0), "on");
+        });
+    }
 }

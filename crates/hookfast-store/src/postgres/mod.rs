@@ -235,7 +235,7 @@ impl PostgresStore {
     ) -> Result<Arc<Self>> {
         let target = connect::Target::parse(config.url.reveal())?;
         let db = Db::new(&target.config, target.tls.clone(), config.connections_max, config.prepared)?;
-        let own = Db::new(&target.config, target.tls.clone(), OWN_CONNECTIONS, config.prepared)?;
+        let own = Db::for_few_statements(&target.config, target.tls.clone(), OWN_CONNECTIONS, config.prepared)?;
         let mut session = db.session().await?;
         connect::check_server(&session).await?;
         if config.migrate {
