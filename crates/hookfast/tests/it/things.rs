@@ -1,7 +1,7 @@
 //! The commands about applications, endpoints, events, deliveries and attempts: what each does, and what it says when it
 //! cannot.
 
-use crate::cli::{hookfast, path, text};
+use crate::cli::{hookfast, path, run, text};
 use crate::rig::{BINARY, until};
 use hookfast_lab::journal::Journal;
 use hookfast_lab::process::{Server, ServerConfig};
@@ -194,4 +194,19 @@ async fn what_ended_as_dead_is_replayed_by_one_command() {
     }
     assert!(shop.done("dlq replay bad --since 1h --yes").ends_with("  finished  0 queued"), "nothing twice");
     shop.end().await;
+}
+
+#[test]
+fn a_list_goes_on_behind_pages_on_which_nothing_was_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = path(dir.path());
+    let more_than_one_page_looks_at = (hookfast_core::limits::LOOKED_AT_MAX + 1_000).to_string();
+    let filled = ["fill", "--data-dir", data, "--expiring", "1", "--finished", &more_than_one_page_looks_at];
+    assert!(run(&filled).status.success());
+    let list = ["event", "list", "--data-dir", data, "--app", "history", "--type", "never.one", "--json"];
+    let listed = run(&list);
+    assert!(listed.status.success(), "{}", text(&listed.stderr));
+    assert!(!text(&listed.stderr).contains("there are more"), "{}", text(&listed.stderr));
+    let answer: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((answer["data"].as_array().unwrap().len(), &answer["done"]), (0, &Value::Bool(true)));
 }
